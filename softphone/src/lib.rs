@@ -1,1 +1,3 @@
-//! softphone
+//! The Undertone phone: its core as a library, and the shells around it.
+
+pub mod core;
