@@ -1,1 +1,3 @@
-//! tests
+//! What the test suites of the whole product share.
+
+pub mod correlation;

@@ -1,0 +1,41 @@
+# Undertone. `make demo` shows a call, `make test` checks everything; both install what they need.
+SHELL := /bin/bash
+SECONDS ?= 60
+MIC ?= 0
+
+.PHONY: help demo test build audit fuzz packages-build packages-sound packages-peers
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: packages-build ## Build phone, gateway and bench for daily use (target/release)
+	cargo build --locked --release
+
+demo: packages-build packages-sound ## Place one encrypted call on this machine (MIC=1: your microphone)
+	cargo build --locked --workspace --bins
+	target/debug/undertone-bench demo $(if $(filter 1,$(MIC)),--microphone)
+
+test: packages-build packages-sound packages-peers ## Format, lints and all tests
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo build --locked --workspace --bins
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --workspace; \
+	  else cargo test --locked --workspace; fi
+
+audit: ## Check licences, banned crates, sources and (where reachable) advisories
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
+	cargo deny check advisories || echo "advisories: not checked, the advisory database cannot be reached from here or names a crate above"
+
+fuzz: packages-build ## Fuzz every parser, each for SECONDS=60
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	scripts/fuzz.sh $(SECONDS)
+
+packages-build:
+	scripts/system-packages.sh "compile the code" build-essential pkg-config cmake libasound2-dev
+
+packages-sound:
+	scripts/system-packages.sh "speak and record without a sound card" espeak-ng sox pulseaudio pulseaudio-utils libasound2-plugins
+
+packages-peers:
+	scripts/system-packages.sh "call other makers' phones" baresip linphone-cli
