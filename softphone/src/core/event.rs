@@ -282,35 +282,16 @@ impl Event {
     pub fn sentence(&self) -> String {
         match self {
             Self::NotConnected { why, retry_in_s } => match retry_in_s {
-                Some(seconds) => format!(
-                    "Not connected: {} Trying again in {seconds} s.",
-                    why.sentence()
-                ),
+                Some(seconds) => format!("Not connected: {} Trying again in {seconds} s.", why.sentence()),
                 None => format!("Not connected: {}", why.sentence()),
             },
             Self::Ready { address } => format!("Ready. You can be called at {address}."),
             Self::Calling { to, .. } => format!("Calling {to} …"),
-            Self::Ringing {
-                at: Side::Here,
-                other,
-                ..
-            } => format!("{other} is calling you."),
-            Self::Ringing {
-                at: Side::There,
-                other,
-                ..
-            } => format!("Ringing at {other} …"),
+            Self::Ringing { at: Side::Here, other, .. } => format!("{other} is calling you."),
+            Self::Ringing { at: Side::There, other, .. } => format!("Ringing at {other} …"),
             Self::Connecting { .. } => "Connecting: agreeing on keys with the other phone …".into(),
-            Self::Encrypted {
-                cipher,
-                key_agreement,
-                verification,
-                ..
-            } => {
-                format!(
-                    "Encrypted with {cipher} (keys by {key_agreement}). {}",
-                    verification.sentence()
-                )
+            Self::Encrypted { cipher, key_agreement, verification, .. } => {
+                format!("Encrypted with {cipher} (keys by {key_agreement}). {}", verification.sentence())
             }
             Self::SoundStarted { .. } => "You can hear each other.".into(),
             Self::Muted { on: true, .. } => "Your microphone is off.".into(),
@@ -320,9 +301,7 @@ impl Event {
             Self::Statistics(statistics) => statistics.sentence(),
             Self::Missed { from } => format!("Missed call from {from}."),
             Self::NotDone { why } => why.sentence(),
-            Self::Ended {
-                why, detail, other, ..
-            } => ended_sentence(*why, detail, other),
+            Self::Ended { why, detail, other, .. } => ended_sentence(*why, detail, other),
             Self::Stopped => "Stopped.".into(),
         }
     }
@@ -332,9 +311,7 @@ impl Trouble {
     /// One sentence for people: what is wrong and what to do.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::GatewayNotFound => {
-                "the gateway's name was not found. Check its address and your network."
-            }
+            Self::GatewayNotFound => "the gateway's name was not found. Check its address and your network.",
             Self::GatewayUnreachable => "the gateway does not answer. Check your network.",
             Self::GatewayNotTrusted => {
                 "the gateway's key is not the one this phone expects. Do not go on before you have asked the operator."
@@ -362,9 +339,7 @@ impl NotDone {
     /// One sentence for people: why not and what to do.
     pub fn sentence(&self) -> String {
         match self {
-            Self::NotConnected => {
-                "Not connected to the gateway yet: try again when the phone is ready.".into()
-            }
+            Self::NotConnected => "Not connected to the gateway yet: try again when the phone is ready.".into(),
             Self::NoCall => "There is no call.".into(),
             Self::NothingToAnswer => "Nobody is calling.".into(),
             Self::NotInCall => "That works only during a call: wait until it is encrypted.".into(),
@@ -384,11 +359,7 @@ impl Statistics {
         let expected = self.packets_received + self.packets_lost;
         // A share of packets shown with one decimal: precision beyond 2^52 packets does not matter.
         #[allow(clippy::cast_precision_loss)]
-        let loss = if expected == 0 {
-            0.0
-        } else {
-            self.packets_lost as f64 * 100.0 / expected as f64
-        };
+        let loss = if expected == 0 { 0.0 } else { self.packets_lost as f64 * 100.0 / expected as f64 };
         match self.round_trip_ms {
             Some(ms) => format!("Line: {loss:.1} % lost, {ms:.0} ms to the relay and back."),
             None => format!("Line: {loss:.1} % lost."),
@@ -400,16 +371,12 @@ impl Statistics {
 ///
 /// Control and formatting characters would let a stranger move the cursor of a terminal or turn the line around.
 pub fn clean(text: &str) -> String {
-    text.chars()
-        .filter(|c| is_shown(*c))
-        .take(MAX_SHOWN_LEN)
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    text.chars().filter(|c| is_shown(*c)).take(MAX_SHOWN_LEN).collect::<String>().trim().to_owned()
 }
 
 fn is_shown(c: char) -> bool {
-    let turns_text_around = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let turns_text_around =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !c.is_control() && !turns_text_around
 }
 
@@ -438,17 +405,14 @@ fn ended_sentence(why: EndReason, detail: &str, other: &str) -> String {
         EndReason::NoPath => "Ended: no way for the sound was found. Check your network.".into(),
         EndReason::NoKeys => "Ended: the phones could not agree on keys in time, so nothing was sent.".into(),
         EndReason::WrongKey => {
-            "Ended for your safety: the other phone's key is not the one that was announced. Someone may be in between.".into()
+            "Ended for your safety: the other phone's key is not the one that was announced. Someone may be in between."
+                .into()
         }
         EndReason::EncryptionFailed => "Ended for your safety: the encryption of the call failed.".into(),
         EndReason::ConnectionLost => "Ended: the connection was lost.".into(),
         EndReason::GatewayFailed => "Ended: the gateway could not place the call.".into(),
     };
-    if detail.is_empty() {
-        sentence
-    } else {
-        format!("{sentence} ({detail})")
-    }
+    if detail.is_empty() { sentence } else { format!("{sentence} ({detail})") }
 }
 
 #[cfg(test)]
@@ -485,19 +449,9 @@ mod tests {
     fn sentences_carry_no_protocol_words() {
         for event in one_of_each() {
             let sentence = event.sentence();
-            for jargon in [
-                "SIP",
-                "SDP",
-                "ICE",
-                "INVITE",
-                "BYE",
-                "488",
-                "480",
-                "fingerprint",
-                "RTP",
-                "STUN",
-                "TLS handshake",
-            ] {
+            for jargon in
+                ["SIP", "SDP", "ICE", "INVITE", "BYE", "488", "480", "fingerprint", "RTP", "STUN", "TLS handshake"]
+            {
                 assert!(!sentence.contains(jargon), "{sentence}");
             }
         }
@@ -518,53 +472,25 @@ mod tests {
             other: "bob@gw.example".into(),
             duration_s: 0,
         };
-        assert_eq!(
-            event.sentence(),
-            "Ended: bob@gw.example cannot be reached right now."
-        );
+        assert_eq!(event.sentence(), "Ended: bob@gw.example cannot be reached right now.");
     }
 
     fn one_of_each() -> Vec<Event> {
         let call = CallId(7);
         let other = String::from("bob@gw.example");
         let mut events = vec![
-            Event::NotConnected {
-                why: Trouble::ConnectionLost,
-                retry_in_s: Some(2),
-            },
-            Event::NotConnected {
-                why: Trouble::AccountRefused,
-                retry_in_s: None,
-            },
-            Event::Ready {
-                address: other.clone(),
-            },
-            Event::Calling {
-                call,
-                to: other.clone(),
-            },
-            Event::Ringing {
-                call,
-                at: Side::Here,
-                other: other.clone(),
-            },
-            Event::Ringing {
-                call,
-                at: Side::There,
-                other: other.clone(),
-            },
+            Event::NotConnected { why: Trouble::ConnectionLost, retry_in_s: Some(2) },
+            Event::NotConnected { why: Trouble::AccountRefused, retry_in_s: None },
+            Event::Ready { address: other.clone() },
+            Event::Calling { call, to: other.clone() },
+            Event::Ringing { call, at: Side::Here, other: other.clone() },
+            Event::Ringing { call, at: Side::There, other: other.clone() },
             Event::Connecting { call },
             Event::SoundStarted { call },
             Event::Muted { call, on: true },
-            Event::OnHold {
-                call,
-                by: Side::There,
-                on: true,
-            },
+            Event::OnHold { call, by: Side::There, on: true },
             Event::Digit { call, digit: '#' },
-            Event::Missed {
-                from: other.clone(),
-            },
+            Event::Missed { from: other.clone() },
             Event::Stopped,
             Event::Statistics(Statistics {
                 call,
@@ -580,27 +506,15 @@ mod tests {
         for why in [
             NotDone::NotConnected,
             NotDone::NoCall,
-            NotDone::BadAddress {
-                hint: "it has no name",
-            },
+            NotDone::BadAddress { hint: "it has no name" },
             NotDone::HoldRefused,
         ] {
             events.push(Event::NotDone { why });
         }
-        for why in [
-            EndReason::HungUpHere,
-            EndReason::WrongKey,
-            EndReason::NotCompatible,
-            EndReason::NoPath,
-            EndReason::Busy,
-        ] {
-            events.push(Event::Ended {
-                call,
-                why,
-                detail: String::new(),
-                other: other.clone(),
-                duration_s: 0,
-            });
+        for why in
+            [EndReason::HungUpHere, EndReason::WrongKey, EndReason::NotCompatible, EndReason::NoPath, EndReason::Busy]
+        {
+            events.push(Event::Ended { call, why, detail: String::new(), other: other.clone(), duration_s: 0 });
         }
         events
     }

@@ -11,3 +11,4 @@
 pub mod call;
 pub mod command;
 pub mod event;
+pub mod ice;
