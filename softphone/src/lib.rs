@@ -1,3 +1,6 @@
 //! The Undertone phone: its core as a library, and the shells around it.
+//!
+//! `core` decides, `net` moves bytes, `audio` moves sound, `ui` and `cli` talk with people.
 
+pub mod audio;
 pub mod core;

@@ -1,0 +1,105 @@
+//! The machine's sound devices: the native PulseAudio host first (PipeWire answers there too), then ALSA.
+
+use cpal::HostId;
+use cpal::traits::{DeviceTrait, HostTrait};
+use serde::Serialize;
+
+use super::error::{End, SoundError};
+
+/// One device as `undertone devices` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// `microphone` or `speaker`.
+    pub kind: &'static str,
+    /// What people call it.
+    pub name: String,
+    /// What never changes; both name and id are taken by `--mic` and `--speaker`.
+    pub id: String,
+    /// Whether it is used when none is chosen.
+    pub default: bool,
+    /// The sound system it was found in.
+    pub system: String,
+}
+
+/// Every microphone and speaker of the first sound system that has any.
+#[must_use]
+pub fn list() -> Vec<DeviceInfo> {
+    hosts().map(|host| list_host(&host)).find(|devices| !devices.is_empty()).unwrap_or_default()
+}
+
+/// The microphone or speaker of that name or id, or the default one.
+///
+/// # Errors
+/// When there is none, or none of that name.
+pub fn find(end: End, name: Option<&str>) -> Result<cpal::Device, SoundError> {
+    let mut seen_any = false;
+    for host in hosts() {
+        match name {
+            None => {
+                let default = match end {
+                    End::Microphone => host.default_input_device(),
+                    End::Speaker => host.default_output_device(),
+                };
+                if let Some(device) = default {
+                    return Ok(device);
+                }
+            }
+            Some(name) => {
+                for device in devices_of(&host, end) {
+                    seen_any = true;
+                    if id_of(&device) == name || name_of(&device) == name {
+                        return Ok(device);
+                    }
+                }
+            }
+        }
+    }
+    match name {
+        Some(name) if seen_any => Err(SoundError::Unknown { end, name: name.to_owned() }),
+        _ => Err(SoundError::None(end)),
+    }
+}
+
+fn hosts() -> impl Iterator<Item = cpal::Host> {
+    [HostId::PulseAudio, HostId::Alsa].into_iter().filter_map(|id| cpal::host_from_id(id).ok())
+}
+
+fn devices_of(host: &cpal::Host, end: End) -> Vec<cpal::Device> {
+    match end {
+        End::Microphone => host.input_devices().map(Iterator::collect).unwrap_or_default(),
+        End::Speaker => host.output_devices().map(Iterator::collect).unwrap_or_default(),
+    }
+}
+
+fn list_host(host: &cpal::Host) -> Vec<DeviceInfo> {
+    let mut found = Vec::new();
+    for end in [End::Microphone, End::Speaker] {
+        let default = match end {
+            End::Microphone => host.default_input_device(),
+            End::Speaker => host.default_output_device(),
+        };
+        let default_id = default.as_ref().map(id_of);
+        for device in devices_of(host, end) {
+            let id = id_of(&device);
+            found.push(DeviceInfo {
+                kind: match end {
+                    End::Microphone => "microphone",
+                    End::Speaker => "speaker",
+                },
+                name: name_of(&device),
+                default: default_id.as_deref() == Some(id.as_str()),
+                id,
+                system: host.id().to_string(),
+            });
+        }
+    }
+    found
+}
+
+fn name_of(device: &cpal::Device) -> String {
+    device.description().map(|description| description.name().to_owned()).unwrap_or_default()
+}
+
+fn id_of(device: &cpal::Device) -> String {
+    device.id().map(|id| id.id().to_owned()).unwrap_or_default()
+}
