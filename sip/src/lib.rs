@@ -1,1 +1,4 @@
-//! sip
+//! Signalling as pure state: SIP messages on the wire, SDP, digest authentication, and (above them)
+//! transactions, dialogs, calls and registration. No sockets, no clocks, no randomness of its own.
+
+pub mod wire;
