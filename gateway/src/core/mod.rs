@@ -5,4 +5,5 @@
 
 pub mod accounts;
 pub mod limits;
+pub mod relay;
 pub mod totals;
