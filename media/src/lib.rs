@@ -8,3 +8,4 @@ pub mod certificate;
 pub mod dtls;
 pub mod keys;
 pub mod srtp;
+pub mod verify;
