@@ -395,10 +395,9 @@ impl Exchange {
         if self.settings.peer_address.is_some_and(|expected| *expected.as_bytes() != peer.address) {
             return Err(Failure::WrongAddress);
         }
-        if let Some(pinned) = &self.settings.pinned {
-            if !bool::from(pinned.as_bytes().ct_eq(&peer.identity)) {
-                return Err(Failure::KeyChanged);
-            }
+        let changed = |pinned: &IdentityPublic| !bool::from(pinned.as_bytes().ct_eq(&peer.identity));
+        if self.settings.pinned.as_ref().is_some_and(changed) {
+            return Err(Failure::KeyChanged);
         }
         let capabilities = u32::from_be_bytes(peer.capabilities);
         if capabilities & CAP_VFY1 == 0 {
