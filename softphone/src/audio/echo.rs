@@ -1,26 +1,23 @@
-//! The loop of `undertone echo`: what the call plays is what the microphone hears, one frame later at most.
+//! The loop of `undertone echo`: what the call plays is what the microphone hears, one frame later.
 
 use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::pace::Pace;
-use super::{Microphone, SAMPLE_RATE_HZ, Speaker};
+use super::{Microphone, SAMPLE_RATE_HZ, Speaker, duration_of};
 
-/// One frame of the loop.
-const FRAME: Duration = Duration::from_millis(20);
-const FRAME_SAMPLES: usize = (SAMPLE_RATE_HZ / 50) as usize;
-/// Two frames: the speaker writes one and the microphone takes it in the same turn of the media thread.
-const RING_SAMPLES: usize = 2 * FRAME_SAMPLES;
+/// The speaker's beat: the shortest frame a call can have.
+const BLOCK: Duration = Duration::from_millis(10);
+const BLOCK_SAMPLES: usize = (SAMPLE_RATE_HZ / 100) as usize;
+/// Two of the longest frames (60 ms): the microphone takes one as soon as the speaker has written it.
+const RING_SAMPLES: usize = 12 * BLOCK_SAMPLES;
 
 /// The two ends of one loop.
 #[must_use]
 pub fn pair() -> (EchoMicrophone, EchoSpeaker) {
     let (producer, consumer) = RingBuffer::new(RING_SAMPLES);
-    (
-        EchoMicrophone { heard: consumer, pace: Pace::new(FRAME) },
-        EchoSpeaker { heard: producer, pace: Pace::new(FRAME) },
-    )
+    (EchoMicrophone { heard: consumer, pace: Pace::default() }, EchoSpeaker { heard: producer, pace: Pace::default() })
 }
 
 /// Hears what [`EchoSpeaker`] played.
@@ -43,7 +40,7 @@ impl Microphone for EchoMicrophone {
     }
 
     fn read_frame(&mut self, frame: &mut [f32], now: Instant) -> bool {
-        let due = self.pace.beat(now);
+        let due = self.pace.beat(duration_of(frame.len(), SAMPLE_RATE_HZ), now);
         if due && self.heard.pop_entire_slice(frame).is_err() {
             frame.fill(0.0);
         }
@@ -61,7 +58,7 @@ impl Speaker for EchoSpeaker {
     }
 
     fn wanted(&mut self, now: Instant) -> usize {
-        if self.pace.beat(now) { FRAME_SAMPLES } else { 0 }
+        if self.pace.beat(BLOCK, now) { BLOCK_SAMPLES } else { 0 }
     }
 
     fn write(&mut self, samples: &[f32], _now: Instant) {
@@ -79,19 +76,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_played_is_heard_in_the_same_turn() {
+    fn what_is_played_is_heard_one_frame_later_without_gaps() {
         let start = Instant::now();
         let (mut microphone, mut speaker) = pair();
         microphone.start(start);
         speaker.start(start);
-        let mut frame = [0.0; FRAME_SAMPLES];
-        for turn in 0..10u16 {
-            let now = start + FRAME * u32::from(turn);
-            let wanted = speaker.wanted(now);
-            speaker.write(&vec![f32::from(turn); wanted], now);
-            assert!(microphone.read_frame(&mut frame, now));
-            assert!(frame.iter().all(|sample| *sample == f32::from(turn)));
-            assert!(!microphone.read_frame(&mut frame, now));
+        let (mut played, mut heard) = (0u32, Vec::new());
+        let mut frame = [0.0; 960];
+        for ms in 0..1000 {
+            let now = start + Duration::from_millis(ms);
+            let block: Vec<f32> = (0..speaker.wanted(now)).map(|n| (played + n as u32 + 1) as f32).collect();
+            played += block.len() as u32;
+            speaker.write(&block, now);
+            if microphone.read_frame(&mut frame, now) {
+                heard.extend_from_slice(&frame);
+            }
         }
+        assert_eq!(heard.len(), 48_000);
+        assert!(heard[..960].iter().all(|sample| *sample == 0.0), "the first frame has heard nothing yet");
+        assert!(heard[960..].iter().enumerate().all(|(n, sample)| *sample == (n + 1) as f32));
     }
 }

@@ -5,30 +5,23 @@ use std::time::{Duration, Instant};
 /// After a stall longer than this the missed beats are skipped: catching up would send a burst.
 const MAX_CATCH_UP: Duration = Duration::from_millis(100);
 
-/// Beats at a fixed distance, without drift.
-#[derive(Debug)]
+/// Beats without drift; each beat says how long it lasts.
+#[derive(Debug, Default)]
 pub struct Pace {
-    period: Duration,
     next: Option<Instant>,
 }
 
 impl Pace {
-    /// A beat every `period`, at rest until [`Pace::start`].
-    #[must_use]
-    pub fn new(period: Duration) -> Self {
-        Self { period, next: None }
-    }
-
-    /// The first beat is due at `now`.
+    /// The first beat is due at `now`; before, there is none.
     pub fn start(&mut self, now: Instant) {
         self.next = Some(now);
     }
 
-    /// Whether a beat is due; each beat is reported once.
-    pub fn beat(&mut self, now: Instant) -> bool {
+    /// Whether a beat is due, which lasts `period`; each beat is reported once.
+    pub fn beat(&mut self, period: Duration, now: Instant) -> bool {
         let Some(next) = self.next.filter(|next| *next <= now) else { return false };
-        let after = next + self.period;
-        self.next = Some(if now.duration_since(next) > MAX_CATCH_UP { now + self.period } else { after });
+        let late = now.duration_since(next) > MAX_CATCH_UP;
+        self.next = Some(if late { now } else { next } + period);
         true
     }
 
@@ -48,10 +41,10 @@ mod tests {
     #[test]
     fn beats_come_once_per_period_without_drift() {
         let start = Instant::now();
-        let mut pace = Pace::new(PERIOD);
-        assert!(!pace.beat(start), "at rest before the start");
+        let mut pace = Pace::default();
+        assert!(!pace.beat(PERIOD, start), "at rest before the start");
         pace.start(start);
-        let beats = (0..1000).filter(|ms| pace.beat(start + Duration::from_millis(*ms))).count();
+        let beats = (0..1000).filter(|ms| pace.beat(PERIOD, start + Duration::from_millis(*ms))).count();
         assert_eq!(beats, 50);
         assert_eq!(pace.next(), Some(start + 50 * PERIOD));
     }
@@ -59,11 +52,11 @@ mod tests {
     #[test]
     fn a_short_delay_is_caught_up_and_a_long_one_skipped() {
         let start = Instant::now();
-        let mut pace = Pace::new(PERIOD);
+        let mut pace = Pace::default();
         pace.start(start);
         let late = start + 3 * PERIOD;
-        assert_eq!(std::iter::repeat_with(|| pace.beat(late)).take_while(|due| *due).count(), 4);
+        assert_eq!(std::iter::repeat_with(|| pace.beat(PERIOD, late)).take_while(|due| *due).count(), 4);
         let very_late = start + Duration::from_secs(10);
-        assert_eq!(std::iter::repeat_with(|| pace.beat(very_late)).take_while(|due| *due).count(), 1);
+        assert_eq!(std::iter::repeat_with(|| pace.beat(PERIOD, very_late)).take_while(|due| *due).count(), 1);
     }
 }

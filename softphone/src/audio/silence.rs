@@ -4,31 +4,15 @@
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
-use super::{Microphone, SAMPLE_RATE_HZ, Speaker};
+use super::{Microphone, SAMPLE_RATE_HZ, Speaker, duration_of};
 
-/// The beat of frames without a device.
-const FRAME: Duration = Duration::from_millis(20);
 /// The beat at which received sound is taken and dropped.
 const BLOCK: Duration = Duration::from_millis(10);
 
 /// Real-time silence.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Silence {
     pace: Pace,
-}
-
-impl Silence {
-    /// At rest until started.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { pace: Pace::new(FRAME) }
-    }
-}
-
-impl Default for Silence {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Microphone for Silence {
@@ -37,7 +21,7 @@ impl Microphone for Silence {
     }
 
     fn read_frame(&mut self, frame: &mut [f32], now: Instant) -> bool {
-        let due = self.pace.beat(now);
+        let due = self.pace.beat(duration_of(frame.len(), SAMPLE_RATE_HZ), now);
         if due {
             frame.fill(0.0);
         }
@@ -50,23 +34,9 @@ impl Microphone for Silence {
 }
 
 /// Takes sound in real time and drops it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Nowhere {
     pace: Pace,
-}
-
-impl Nowhere {
-    /// At rest until started.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { pace: Pace::new(BLOCK) }
-    }
-}
-
-impl Default for Nowhere {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Speaker for Nowhere {
@@ -75,7 +45,7 @@ impl Speaker for Nowhere {
     }
 
     fn wanted(&mut self, now: Instant) -> usize {
-        if self.pace.beat(now) { SAMPLE_RATE_HZ as usize * BLOCK.as_millis() as usize / 1000 } else { 0 }
+        if self.pace.beat(BLOCK, now) { SAMPLE_RATE_HZ as usize * BLOCK.as_millis() as usize / 1000 } else { 0 }
     }
 
     fn write(&mut self, _samples: &[f32], _now: Instant) {}
@@ -92,7 +62,7 @@ mod tests {
     #[test]
     fn silence_and_nowhere_keep_real_time() {
         let start = Instant::now();
-        let (mut silence, mut nowhere) = (Silence::new(), Nowhere::new());
+        let (mut silence, mut nowhere) = (Silence::default(), Nowhere::default());
         silence.start(start);
         nowhere.start(start);
         let mut frame = [1.0; 960];

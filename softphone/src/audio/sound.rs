@@ -143,11 +143,11 @@ impl Sound {
             Ends::Chosen { microphone, speaker } => (
                 match microphone {
                     MicrophoneEnd::Wav(sound) => Box::new(sound.microphone()),
-                    MicrophoneEnd::Device | MicrophoneEnd::Silence => Box::new(Silence::new()),
+                    MicrophoneEnd::Device | MicrophoneEnd::Silence => Box::new(Silence::default()),
                 },
                 match speaker {
                     SpeakerEnd::Wav(recording) => Box::new(recording.speaker()),
-                    SpeakerEnd::Device | SpeakerEnd::Nowhere => Box::new(Nowhere::new()),
+                    SpeakerEnd::Device | SpeakerEnd::Nowhere => Box::new(Nowhere::default()),
                 },
             ),
         };

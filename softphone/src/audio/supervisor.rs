@@ -185,8 +185,8 @@ impl Side {
             return;
         }
         let stand_in = match self.end {
-            End::Microphone => SoundChange::Microphone(Box::new(Silence::new())),
-            End::Speaker => SoundChange::Speaker(Box::new(Nowhere::new())),
+            End::Microphone => SoundChange::Microphone(Box::new(Silence::default())),
+            End::Speaker => SoundChange::Speaker(Box::new(Nowhere::default())),
         };
         // The media thread may have ended already.
         let _ = changes.send(stand_in);

@@ -9,11 +9,10 @@ use hound::{SampleFormat, WavReader};
 use super::error::SoundError;
 use super::pace::Pace;
 use super::rate::RateConverter;
-use super::{Microphone, SAMPLE_RATE_HZ};
+use super::{Microphone, SAMPLE_RATE_HZ, duration_of};
 
 /// The longest file: it is held in memory, 11 MB a minute.
 const MAX_MINUTES: u32 = 30;
-const FRAME: Duration = Duration::from_millis(20);
 
 /// The sound of one file, mono at 48 kHz, shared by the calls that play it.
 #[derive(Debug, Clone)]
@@ -64,13 +63,13 @@ impl WavSound {
     /// How long it plays.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        super::duration_of(self.samples.len(), SAMPLE_RATE_HZ)
+        duration_of(self.samples.len(), SAMPLE_RATE_HZ)
     }
 
     /// A microphone for one call.
     #[must_use]
     pub fn microphone(&self) -> WavMicrophone {
-        WavMicrophone { sound: self.clone(), position: 0, pace: Pace::new(FRAME) }
+        WavMicrophone { sound: self.clone(), position: 0, pace: Pace::default() }
     }
 }
 
@@ -81,7 +80,7 @@ impl Microphone for WavMicrophone {
     }
 
     fn read_frame(&mut self, frame: &mut [f32], now: Instant) -> bool {
-        if !self.pace.beat(now) {
+        if !self.pace.beat(duration_of(frame.len(), SAMPLE_RATE_HZ), now) {
             return false;
         }
         let rest = self.sound.samples.get(self.position..).unwrap_or_default();
@@ -114,6 +113,8 @@ fn convert(mono: Vec<f32>, rate_hz: u32) -> Vec<f32> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const FRAME: Duration = Duration::from_millis(20);
 
     #[test]
     fn a_file_plays_once_in_real_time_and_again_in_the_next_call() {

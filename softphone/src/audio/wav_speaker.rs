@@ -57,7 +57,7 @@ impl WavRecording {
     /// A speaker for one call.
     #[must_use]
     pub fn speaker(&self) -> WavSpeaker {
-        WavSpeaker { recording: self.clone(), pace: Pace::new(BLOCK) }
+        WavSpeaker { recording: self.clone(), pace: Pace::default() }
     }
 
     /// Writes the last samples and the final header.
@@ -111,7 +111,7 @@ impl Speaker for WavSpeaker {
     }
 
     fn wanted(&mut self, now: Instant) -> usize {
-        if self.pace.beat(now) { BLOCK_SAMPLES } else { 0 }
+        if self.pace.beat(BLOCK, now) { BLOCK_SAMPLES } else { 0 }
     }
 
     fn write(&mut self, samples: &[f32], _now: Instant) {
