@@ -1,11 +1,17 @@
 //! Sound ⇄ protected datagrams, as pure state: no socket, clock, thread or random generator of its own.
 //!
-//! `dtls` agrees on keys with the other phone (RFC 5764), `srtp` protects each packet with them
-//! (RFC 3711, RFC 7714), `certificate` makes the throw-away certificate of one call, `keys` holds
-//! what must be wiped from memory afterwards.
+//! `session` is one call's media as its owner sees it. Below it, from sound to wire: `codec` (Opus),
+//! `playout` (what is heard when), `rtp` and `rtcp` (formats and statistics). `dtls` agrees on keys
+//! with the other phone (RFC 5764), `srtp` protects each packet with them (RFC 3711, RFC 7714),
+//! `verify` proves the phones to each other, `certificate` makes the throw-away certificate of one
+//! call, `keys` holds what must be wiped from memory afterwards.
 
 pub mod certificate;
 pub mod dtls;
 pub mod keys;
+pub mod rtp;
 pub mod srtp;
 pub mod verify;
+
+/// Samples per second of all sound inside the phone (mono `f32`).
+pub const SAMPLE_RATE_HZ: u32 = 48_000;
