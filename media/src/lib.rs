@@ -7,6 +7,7 @@
 //! call, `keys` holds what must be wiped from memory afterwards.
 
 pub mod certificate;
+pub mod codec;
 pub mod dtls;
 pub mod keys;
 pub mod rtp;
