@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod codec;
 pub mod dtls;
 pub mod keys;
+pub mod playout;
 pub mod rtp;
 pub mod srtp;
 pub mod verify;
