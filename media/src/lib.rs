@@ -12,6 +12,7 @@ pub mod dtls;
 pub mod keys;
 pub mod playout;
 pub mod rtp;
+pub mod session;
 pub mod srtp;
 pub mod verify;
 
