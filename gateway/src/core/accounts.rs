@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use undertone_sip::digest::Ha1;
 
 /// Longest account name. Long enough for any handle, short enough that `name@domain` fits a screen.
 pub const MAX_ACCOUNT_NAME_LEN: usize = 32;
@@ -34,11 +34,7 @@ impl AccountName {
         }
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let starts_well = text.bytes().next().is_some_and(allowed);
-        if !starts_well
-            || !text
-                .bytes()
-                .all(|b| allowed(b) || matches!(b, b'.' | b'_' | b'-'))
-        {
+        if !starts_well || !text.bytes().all(|b| allowed(b) || matches!(b, b'.' | b'_' | b'-')) {
             return Err(AccountNameError::Character);
         }
         Ok(Self(text.to_owned()))
@@ -75,29 +71,26 @@ pub enum AccountNameError {
     #[error("\"anonymous\" is reserved for hidden callers: choose another account name")]
     Reserved,
     /// A character outside the allowed set, or a leading `.`, `_` or `-`.
-    #[error(
-        "an account name holds only a-z, 0-9, '.', '_' and '-', and starts with a letter or digit: choose another"
-    )]
+    #[error("an account name holds only a-z, 0-9, '.', '_' and '-', and starts with a letter or digit: choose another")]
     Character,
 }
 
 /// What a password is checked against: `SHA-256(name ":" realm ":" password)`.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Verifier([u8; 32]);
+pub struct Verifier(Ha1);
 
 impl Verifier {
     /// Wraps the bytes kept in the store.
     pub fn new(ha1: [u8; 32]) -> Self {
-        Self(ha1)
+        Self(Ha1::from_bytes(ha1))
     }
 
-    /// The bytes, for the digest computation and the store only.
-    pub(crate) fn expose(&self) -> &[u8; 32] {
+    /// For the digest computation only.
+    pub(crate) fn expose(&self) -> &Ha1 {
         &self.0
     }
 
     fn same(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 }
 
@@ -159,61 +152,27 @@ mod tests {
 
     #[test]
     fn a_name_is_lower_case_letters_digits_and_few_signs() {
-        for good in [
-            "alice",
-            "a",
-            "7",
-            "bob.smith",
-            "x_y-z",
-            &"a".repeat(MAX_ACCOUNT_NAME_LEN),
-        ] {
+        for good in ["alice", "a", "7", "bob.smith", "x_y-z", &"a".repeat(MAX_ACCOUNT_NAME_LEN)] {
             assert_eq!(AccountName::parse(good).unwrap().as_str(), good);
         }
         assert_eq!(AccountName::parse(""), Err(AccountNameError::Empty));
-        assert_eq!(
-            AccountName::parse(&"a".repeat(MAX_ACCOUNT_NAME_LEN + 1)),
-            Err(AccountNameError::TooLong)
-        );
-        assert_eq!(
-            AccountName::parse("anonymous"),
-            Err(AccountNameError::Reserved)
-        );
-        for bad in [
-            "Alice",
-            ".a",
-            "-a",
-            "a b",
-            "a@b",
-            "a\r\nX: y",
-            "ä",
-            "a\"",
-            "a;b",
-        ] {
-            assert_eq!(
-                AccountName::parse(bad),
-                Err(AccountNameError::Character),
-                "{bad:?}"
-            );
+        assert_eq!(AccountName::parse(&"a".repeat(MAX_ACCOUNT_NAME_LEN + 1)), Err(AccountNameError::TooLong));
+        assert_eq!(AccountName::parse("anonymous"), Err(AccountNameError::Reserved));
+        for bad in ["Alice", ".a", "-a", "a b", "a@b", "a\r\nX: y", "ä", "a\"", "a;b"] {
+            assert_eq!(AccountName::parse(bad), Err(AccountNameError::Character), "{bad:?}");
         }
     }
 
     #[test]
     fn capitals_in_a_uri_name_the_same_account() {
-        assert_eq!(
-            AccountName::from_user_part("Alice").unwrap().as_str(),
-            "alice"
-        );
+        assert_eq!(AccountName::from_user_part("Alice").unwrap().as_str(), "alice");
         assert!(AccountName::from_user_part("Anonymous").is_none());
         assert!(AccountName::from_user_part("a%20b").is_none());
     }
 
     #[test]
     fn debug_shows_neither_name_nor_verifier() {
-        let text = format!(
-            "{:?} {:?}",
-            AccountName::parse("alice").unwrap(),
-            Verifier::new([0xab; 32])
-        );
+        let text = format!("{:?} {:?}", AccountName::parse("alice").unwrap(), Verifier::new([0xab; 32]));
         assert_eq!(text, "AccountName Verifier");
     }
 

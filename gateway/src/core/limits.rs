@@ -3,7 +3,7 @@
 //! Password guesses are counted per connection and per (network, account) pair. There is no bucket per
 //! account alone: anybody could then lock an account out by guessing at it. The network is known only as
 //! an [`Origin`]: an HMAC under a random key of the /24 or /56 prefix, made outside the core, so the core
-//! never holds an address. Keys of buckets are HMACs too, so a stranger cannot make us keep what he typed.
+//! never holds an address. Keys of buckets are pseudonyms too, so a stranger cannot make us keep what he typed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use rand_core::RngCore;
-use ring::hmac;
+
+use super::pseudonym::{Pseudonym, PseudonymKey};
 
 /// Calls one account may have at a time, placed and received together: enough for a call waiting and a
 /// transfer by hand, few enough that one stolen account cannot fill the relay.
@@ -45,12 +46,7 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// A full bucket.
     pub fn new(per_s: u32, burst: u32, now: Instant) -> Self {
-        Self {
-            per_s,
-            burst,
-            nano_tokens: u64::from(burst) * NANO,
-            updated: now,
-        }
+        Self { per_s, burst, nano_tokens: u64::from(burst) * NANO, updated: now }
     }
 
     /// Takes one token; false if there is none.
@@ -71,17 +67,10 @@ impl TokenBucket {
     }
 
     fn refill(&mut self, now: Instant) {
-        let idle = now
-            .saturating_duration_since(self.updated)
-            .min(LONGEST_IDLE);
+        let idle = now.saturating_duration_since(self.updated).min(LONGEST_IDLE);
         self.updated = self.updated.max(now);
-        let grown = u64::try_from(idle.as_nanos())
-            .unwrap_or(u64::MAX)
-            .saturating_mul(u64::from(self.per_s));
-        self.nano_tokens = self
-            .nano_tokens
-            .saturating_add(grown)
-            .min(u64::from(self.burst) * NANO);
+        let grown = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX).saturating_mul(u64::from(self.per_s));
+        self.nano_tokens = self.nano_tokens.saturating_add(grown).min(u64::from(self.burst) * NANO);
     }
 }
 
@@ -91,7 +80,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(3_600);
 
 /// Where a connection comes from, as an opaque value: equal for connections from one network while one salt is in use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Origin([u8; 16]);
+pub struct Origin(Pseudonym);
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,19 +89,19 @@ impl fmt::Debug for Origin {
 }
 
 /// The key that turns addresses into [`Origin`]s. Lives in memory only; the shell draws a new one every hour or so.
-pub struct OriginSalt(hmac::Key);
+pub struct OriginSalt(PseudonymKey);
 
 impl OriginSalt {
     /// A fresh salt.
     pub fn draw(rng: &mut impl RngCore) -> Self {
-        Self(random_key(rng))
+        Self(PseudonymKey::draw(rng))
     }
 
     /// The origin of an address: its /24 (IPv4, also mapped into IPv6) or /56 (IPv6) prefix under this salt.
     pub fn origin(&self, address: IpAddr) -> Origin {
         match address.to_canonical() {
-            IpAddr::V4(v4) => Origin(tag(&self.0, b"4", &v4.octets()[..3])),
-            IpAddr::V6(v6) => Origin(tag(&self.0, b"6", &v6.octets()[..7])),
+            IpAddr::V4(v4) => Origin(self.0.of(&[b"4", &v4.octets()[..3]])),
+            IpAddr::V6(v6) => Origin(self.0.of(&[b"6", &v6.octets()[..7]])),
         }
     }
 }
@@ -125,31 +114,25 @@ impl fmt::Debug for OriginSalt {
 
 /// Password guesses per (origin, account name as typed).
 pub(crate) struct Guesses {
-    key: hmac::Key,
-    buckets: BTreeMap<[u8; 16], TokenBucket>,
+    key: PseudonymKey,
+    buckets: BTreeMap<Pseudonym, TokenBucket>,
 }
 
 impl Guesses {
     pub(crate) fn new(rng: &mut impl RngCore) -> Self {
-        Self {
-            key: random_key(rng),
-            buckets: BTreeMap::new(),
-        }
+        Self { key: PseudonymKey::draw(rng), buckets: BTreeMap::new() }
     }
 
     /// True if one more guess is allowed now. When too many networks guess at once, nobody new may.
     pub(crate) fn take(&mut self, origin: Origin, name: &str, now: Instant) -> bool {
-        let key = tag(&self.key, &origin.0, name.as_bytes());
+        let key = self.key.of(&[origin.0.bytes(), name.as_bytes()]);
         if !self.buckets.contains_key(&key) && self.buckets.len() >= MAX_GUESS_BUCKETS {
             self.buckets.retain(|_, bucket| !bucket.is_full(now));
             if self.buckets.len() >= MAX_GUESS_BUCKETS {
                 return false;
             }
         }
-        self.buckets
-            .entry(key)
-            .or_insert_with(|| TokenBucket::new(GUESSES_PER_S, GUESSES_PER_S, now))
-            .take(now)
+        self.buckets.entry(key).or_insert_with(|| TokenBucket::new(GUESSES_PER_S, GUESSES_PER_S, now)).take(now)
     }
 }
 
@@ -157,22 +140,6 @@ impl fmt::Debug for Guesses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Guesses")
     }
-}
-
-fn random_key(rng: &mut impl RngCore) -> hmac::Key {
-    let mut bytes = zeroize::Zeroizing::new([0; 32]);
-    rng.fill_bytes(bytes.as_mut());
-    hmac::Key::new(hmac::HMAC_SHA256, bytes.as_ref())
-}
-
-/// HMAC over two parts, the first of a length its callers fix, cut to 128 bits.
-fn tag(key: &hmac::Key, first: &[u8], second: &[u8]) -> [u8; 16] {
-    let mut context = hmac::Context::with_key(key);
-    context.update(first);
-    context.update(second);
-    let mut short = [0; 16];
-    short.copy_from_slice(&context.sign().as_ref()[..16]);
-    short
 }
 
 #[cfg(test)]
@@ -204,14 +171,8 @@ mod tests {
         assert_ne!(origin("192.0.2.1"), origin("192.0.3.1"));
         assert_eq!(origin("2001:db8::1"), origin("2001:db8:0:ff::2"));
         assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:100::1"));
-        assert_ne!(
-            origin("192.0.2.1"),
-            OriginSalt::draw(&mut rng).origin("192.0.2.1".parse().unwrap())
-        );
-        assert_eq!(
-            format!("{:?} {salt:?}", origin("192.0.2.1")),
-            "Origin OriginSalt"
-        );
+        assert_ne!(origin("192.0.2.1"), OriginSalt::draw(&mut rng).origin("192.0.2.1".parse().unwrap()));
+        assert_eq!(format!("{:?} {salt:?}", origin("192.0.2.1")), "Origin OriginSalt");
     }
 
     #[test]
@@ -219,17 +180,9 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(2);
         let now = Instant::now();
         let salt = OriginSalt::draw(&mut rng);
-        let (stranger, owner) = (
-            salt.origin([198, 51, 100, 1].into()),
-            salt.origin([192, 0, 2, 1].into()),
-        );
+        let (stranger, owner) = (salt.origin([198, 51, 100, 1].into()), salt.origin([192, 0, 2, 1].into()));
         let mut guesses = Guesses::new(&mut rng);
-        assert_eq!(
-            (0..50)
-                .filter(|_| guesses.take(stranger, "alice", now))
-                .count(),
-            5
-        );
+        assert_eq!((0..50).filter(|_| guesses.take(stranger, "alice", now)).count(), 5);
         assert!(guesses.take(owner, "alice", now));
     }
 
