@@ -95,6 +95,13 @@ pub enum Event {
         /// Who called.
         from: String,
     },
+    /// Somebody called in a way that could not have been protected, and was refused without ringing.
+    Refused {
+        /// Who called.
+        from: String,
+        /// What was wrong, and what to change at the other phone.
+        why: String,
+    },
     /// A command could not be carried out.
     NotDone {
         /// Why, and what to do.
@@ -237,8 +244,8 @@ pub struct Statistics {
     pub packets_received: u64,
     /// Sound packets sent.
     pub packets_sent: u64,
-    /// Sound packets that should have arrived and did not.
-    pub packets_lost: u64,
+    /// Share of the sound packets that should have arrived and did not.
+    pub loss_percent: f32,
     /// What sound waits in the playout buffer at the moment, in milliseconds.
     pub playout_delay_ms: f32,
     /// Datagrams that were dropped because they were not part of this call or not authentic.
@@ -272,6 +279,7 @@ impl Event {
             Self::Digit { .. } => "digit",
             Self::Statistics(_) => "statistics",
             Self::Missed { .. } => "missed",
+            Self::Refused { .. } => "refused",
             Self::NotDone { .. } => "not_done",
             Self::Ended { .. } => "ended",
             Self::Stopped => "stopped",
@@ -300,6 +308,7 @@ impl Event {
             Self::Digit { digit, .. } => format!("The other side pressed {digit}."),
             Self::Statistics(statistics) => statistics.sentence(),
             Self::Missed { from } => format!("Missed call from {from}."),
+            Self::Refused { from, why } => format!("Refused a call from {from}: {why}."),
             Self::NotDone { why } => why.sentence(),
             Self::Ended { why, detail, other, .. } => ended_sentence(*why, detail, other),
             Self::Stopped => "Stopped.".into(),
@@ -356,10 +365,7 @@ impl NotDone {
 impl Statistics {
     /// One sentence for people.
     pub fn sentence(&self) -> String {
-        let expected = self.packets_received + self.packets_lost;
-        // A share of packets shown with one decimal: precision beyond 2^52 packets does not matter.
-        #[allow(clippy::cast_precision_loss)]
-        let loss = if expected == 0 { 0.0 } else { self.packets_lost as f64 * 100.0 / expected as f64 };
+        let loss = self.loss_percent;
         match self.round_trip_ms {
             Some(ms) => format!("Line: {loss:.1} % lost, {ms:.0} ms to the relay and back."),
             None => format!("Line: {loss:.1} % lost."),
@@ -491,13 +497,14 @@ mod tests {
             Event::OnHold { call, by: Side::There, on: true },
             Event::Digit { call, digit: '#' },
             Event::Missed { from: other.clone() },
+            Event::Refused { from: other.clone(), why: "The other phone offers an unencrypted call".into() },
             Event::Stopped,
             Event::Statistics(Statistics {
                 call,
                 round_trip_ms: Some(12.5),
                 packets_received: 99,
                 packets_sent: 100,
-                packets_lost: 1,
+                loss_percent: 1.0,
                 playout_delay_ms: 20.0,
                 datagrams_dropped: 0,
                 addresses: vec!["192.0.2.1:3478".parse().unwrap()],

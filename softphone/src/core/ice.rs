@@ -431,7 +431,7 @@ fn jittered(interval: Duration, rng: &mut impl RngCore) -> Duration {
 }
 
 /// 64 characters, so that six random bits make one without bias.
-fn draw_text(rng: &mut impl RngCore, len: usize) -> String {
+pub(super) fn draw_text(rng: &mut impl RngCore, len: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     (0..len).map(|_| char::from(ALPHABET[(rng.next_u32() % 64) as usize])).collect()
 }

@@ -12,3 +12,7 @@ pub mod call;
 pub mod command;
 pub mod event;
 pub mod ice;
+pub mod media_command;
+pub mod media_event;
+pub mod phone_output;
+pub mod phone_settings;
