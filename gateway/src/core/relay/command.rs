@@ -33,8 +33,8 @@ pub enum RelayCommand {
 /// What the relay reports. It never names an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayEvent {
-    /// Once a leg had been admitted, nothing at all arrived from either leg for
-    /// [`SILENCE`](super::SILENCE): the call is dead. Said once per slot.
+    /// A leg that had been admitted sent nothing at all for [`SILENCE`](super::SILENCE): the call is dead and should
+    /// be ended. Said once per slot.
     Silent {
         /// The call's place.
         slot: SlotId,
