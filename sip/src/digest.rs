@@ -110,18 +110,10 @@ pub fn ha1(username: &str, realm: &str, password: &str) -> Ha1 {
 }
 
 /// The response for `qop=auth` (RFC 7616 §3.4.1).
-pub fn compute_response(
-    ha1: &Ha1,
-    method: &Method,
-    uri: &str,
-    nonce: &str,
-    nc: u32,
-    cnonce: &str,
-) -> [u8; 32] {
+pub fn compute_response(ha1: &Ha1, method: &Method, uri: &str, nonce: &str, nc: u32, cnonce: &str) -> [u8; 32] {
     let ha2 = hex(&sha256(format!("{method}:{uri}").as_bytes()));
     let secret = Zeroizing::new(hex(ha1.as_bytes()));
-    let text =
-        Zeroizing::new(format!("{}:{nonce}:{nc:08x}:{cnonce}:auth:{ha2}", secret.as_str()));
+    let text = Zeroizing::new(format!("{}:{nonce}:{nc:08x}:{cnonce}:auth:{ha2}", secret.as_str()));
     sha256(text.as_bytes())
 }
 
@@ -143,15 +135,7 @@ impl Challenge {
     }
 
     /// The credentials that answer this challenge.
-    pub fn answer(
-        &self,
-        username: &str,
-        ha1: &Ha1,
-        method: &Method,
-        uri: &str,
-        nc: u32,
-        cnonce: &str,
-    ) -> Credentials {
+    pub fn answer(&self, username: &str, ha1: &Ha1, method: &Method, uri: &str, nc: u32, cnonce: &str) -> Credentials {
         Credentials {
             username: username.to_owned(),
             realm: self.realm.clone(),
@@ -206,8 +190,7 @@ impl Credentials {
     /// Whether the response proves knowledge of the password; takes the same time for every wrong one.
     /// The caller checks realm, nonce, `nc` and that `uri` is the request's.
     pub fn verify(&self, ha1: &Ha1, method: &Method) -> bool {
-        let expected =
-            compute_response(ha1, method, &self.uri, &self.nonce, self.nc, &self.cnonce);
+        let expected = compute_response(ha1, method, &self.uri, &self.nonce, self.nc, &self.cnonce);
         expected.ct_eq(&self.response).into()
     }
 }
@@ -394,8 +377,7 @@ mod tests {
         };
         assert_eq!(Challenge::parse(&challenge.to_string()), Ok(challenge.clone()));
         let secret = ha1("alice", &challenge.realm, "secret");
-        let credentials =
-            challenge.answer("alice", &secret, &Method::Register, "sips:gw.example", 7, "c");
+        let credentials = challenge.answer("alice", &secret, &Method::Register, "sips:gw.example", 7, "c");
         let read = Credentials::parse(&credentials.to_string()).unwrap();
         assert!(read.verify(&secret, &Method::Register));
         assert_eq!(read.nc, 7);

@@ -79,17 +79,13 @@ impl Codec {
 
 fn keep_opus(text: &str) -> String {
     let known = |param: &&str| {
-        param.split_once('=').is_some_and(|(name, value)| {
-            OPUS_PARAMETERS.contains(&name) && value.bytes().all(|b| b.is_ascii_digit())
-        })
+        param
+            .split_once('=')
+            .is_some_and(|(name, value)| OPUS_PARAMETERS.contains(&name) && value.bytes().all(|b| b.is_ascii_digit()))
     };
     text.split(';').map(str::trim).filter(known).collect::<Vec<_>>().join(";")
 }
 
 fn keep_chars(text: &str, allowed: &str) -> String {
-    if text.len() <= MAX_FMTP && text.chars().all(|c| allowed.contains(c)) {
-        text.to_owned()
-    } else {
-        String::new()
-    }
+    if text.len() <= MAX_FMTP && text.chars().all(|c| allowed.contains(c)) { text.to_owned() } else { String::new() }
 }

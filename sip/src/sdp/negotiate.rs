@@ -108,11 +108,7 @@ pub fn answer(offer: &Description, own: &Capabilities) -> Result<Description, Sd
 }
 
 /// What an offer and its answer agree on; `offered` says whether this side wrote the offer.
-pub fn conclude(
-    offer: &Description,
-    answer: &Description,
-    offered: bool,
-) -> Result<Negotiated, SdpRefusal> {
+pub fn conclude(offer: &Description, answer: &Description, offered: bool) -> Result<Negotiated, SdpRefusal> {
     if !answer.rtcp_mux || !offer.rtcp_mux {
         return Err(SdpRefusal::NoRtcpMux);
     }

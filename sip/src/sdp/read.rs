@@ -7,9 +7,7 @@ use sdp_types::{Media, Session};
 use super::attribute::Attributes;
 use super::candidate::{Candidate, Ice, MAX_CANDIDATES, is_ice_text};
 use super::codec::Codec;
-use super::description::{
-    DEFAULT_PTIME_MS, Description, Direction, Origin, OtherMedia, Setup, Transport,
-};
+use super::description::{DEFAULT_PTIME_MS, Description, Direction, Origin, OtherMedia, Setup, Transport};
 use super::fingerprint::Fingerprint;
 use super::refusal::SdpRefusal;
 
@@ -37,10 +35,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Description, SdpRefusal> {
     let transport = transport(media, &attributes)?;
     let fingerprint = fingerprint(&attributes)?;
     Ok(Description {
-        origin: Origin {
-            id: session.origin.sess_id.parse().unwrap_or_default(),
-            version: session.origin.sess_version,
-        },
+        origin: Origin { id: session.origin.sess_id.parse().unwrap_or_default(), version: session.origin.sess_version },
         address: address(&session, media)?,
         port: media.port,
         transport,
@@ -138,8 +133,7 @@ fn address(session: &Session, media: &Media) -> Result<Option<IpAddr>, SdpRefusa
     let connection = media.connections.first().or(session.connection.as_ref());
     let Some(connection) = connection else { return Ok(None) };
     // A host name would make us look it up, and tell a resolver who calls.
-    let address: IpAddr =
-        connection.connection_address.parse().map_err(|_| SdpRefusal::Malformed)?;
+    let address: IpAddr = connection.connection_address.parse().map_err(|_| SdpRefusal::Malformed)?;
     Ok((!address.is_unspecified()).then_some(address))
 }
 
@@ -210,9 +204,7 @@ fn ptime_ms(attributes: &Attributes<'_>) -> u16 {
 }
 
 fn ticket(attributes: &Attributes<'_>, name: &str) -> Option<String> {
-    let opaque = |text: &&str| {
-        !text.is_empty() && text.len() <= MAX_TICKET && text.bytes().all(is_base64_byte)
-    };
+    let opaque = |text: &&str| !text.is_empty() && text.len() <= MAX_TICKET && text.bytes().all(is_base64_byte);
     attributes.value(name).filter(opaque).map(str::to_owned)
 }
 
@@ -242,12 +234,7 @@ fn other_media(session: &Session, ours: usize) -> Result<Vec<OtherMedia>, SdpRef
             if !is_token(&media.media) || !transport(&media.proto) || !words(fmt) {
                 return Err(SdpRefusal::Malformed);
             }
-            Ok(OtherMedia {
-                index,
-                media: media.media.clone(),
-                proto: media.proto.clone(),
-                fmt: fmt.to_owned(),
-            })
+            Ok(OtherMedia { index, media: media.media.clone(), proto: media.proto.clone(), fmt: fmt.to_owned() })
         })
         .collect()
 }
@@ -259,9 +246,9 @@ impl Attributes<'_> {
         let names = |direction: Direction, attribute: &sdp_types::Attribute| {
             attribute.attribute.eq_ignore_ascii_case(direction.as_str())
         };
-        let level = [self.media, self.session].into_iter().find(|level| {
-            level.iter().any(|attribute| all.iter().any(|d| names(*d, attribute)))
-        });
+        let level = [self.media, self.session]
+            .into_iter()
+            .find(|level| level.iter().any(|attribute| all.iter().any(|d| names(*d, attribute))));
         level.is_some_and(|level| level.iter().any(|attribute| names(wanted, attribute)))
     }
 }

@@ -30,8 +30,7 @@ pub(super) fn write(description: &Description) -> Vec<u8> {
 }
 
 fn write_audio(description: &Description, out: &mut String) {
-    let formats: String =
-        description.codecs.iter().fold(String::new(), |text, codec| format!("{text} {}", codec.pt));
+    let formats: String = description.codecs.iter().fold(String::new(), |text, codec| format!("{text} {}", codec.pt));
     let transport = description.transport.as_str();
     line(out, format_args!("m=audio {} {transport}{formats}", description.port));
     line(out, format_args!("{}", Connection(description.address)));

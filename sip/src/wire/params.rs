@@ -1,8 +1,6 @@
 //! Header parameters (RFC 3261 §25.1 `generic-param`): an ordered list of names with optional values.
 
-use super::grammar::{
-    Cursor, FieldError, is_token, is_value_byte, unescape, write_quoted,
-};
+use super::grammar::{Cursor, FieldError, is_token, is_value_byte, unescape, write_quoted};
 
 /// Most parameters one header value may carry; real ones carry fewer than ten, and looking for
 /// duplicates is quadratic in this number.

@@ -149,9 +149,7 @@ impl StreamFramer {
             return Some(Err(FramingError::HeaderTooLong));
         }
         Some(match content_length(head) {
-            Ok(body) if body > MAX_BODY_LEN => {
-                Err(FramingError::BodyTooLong { head: head.to_vec() })
-            }
+            Ok(body) if body > MAX_BODY_LEN => Err(FramingError::BodyTooLong { head: head.to_vec() }),
             Ok(body) => Ok(head.len() + body),
             Err(_) => Err(FramingError::BadContentLength { head: head.to_vec() }),
         })

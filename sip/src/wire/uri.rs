@@ -7,9 +7,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use rsip::Transport;
 pub use rsip::Uri;
 use rsip::common::uri::{Auth, Host, HostWithPort, Param, Scheme};
-use rsip::Transport;
 
 use super::grammar::{Cursor, FieldError, is_uri_byte, number};
 use super::params::MAX_PARAMS;
@@ -33,7 +33,7 @@ pub fn write_uri(uri: &Uri, out: &mut String) {
         out.extend(scheme.chars().filter(legal));
         out.push(':');
         let rest = uri.host_with_port.host.to_string();
-        write_escaped(&rest, |byte| is_uri_byte(byte), out);
+        write_escaped(&rest, is_uri_byte, out);
         return;
     }
     out.push_str(if matches!(uri.scheme, Some(Scheme::Sips)) { "sips:" } else { "sip:" });
@@ -101,9 +101,13 @@ pub(super) fn check(text: &str) -> Result<(), FieldError> {
     }
 }
 
-/// Whether the URI is SIP and carries `?headers`, which a Request-URI may not (RFC 3261 §19.1.1).
-pub(super) fn has_headers(text: &str) -> bool {
-    matches!(scan(text), Ok(Parts::Sip(SipParts { headers: Some(_), .. })))
+/// Reads a Request-URI: a SIP one may not carry `?headers` (RFC 3261 §19.1.1).
+pub(super) fn parse_request_uri(text: &str) -> Result<Uri, FieldError> {
+    match scan(text)? {
+        Parts::Opaque { scheme, rest } => Ok(opaque(scheme, rest)),
+        Parts::Sip(SipParts { headers: Some(_), .. }) => Err(FieldError("Headers in Request-URI")),
+        Parts::Sip(parts) => parts.into_uri(),
+    }
 }
 
 enum Parts<'a> {
@@ -152,9 +156,7 @@ fn scan(text: &str) -> Result<Parts<'_>, FieldError> {
     Ok(Parts::Sip(SipParts { secure, user, password, host, port, params, headers }))
 }
 
-fn scan_userinfo<'a>(
-    cursor: &mut Cursor<'a>,
-) -> Result<(Option<&'a str>, Option<&'a str>), FieldError> {
+fn scan_userinfo<'a>(cursor: &mut Cursor<'a>) -> Result<(Option<&'a str>, Option<&'a str>), FieldError> {
     const BAD_USER: FieldError = FieldError("Bad User in URI");
     // No other component may hold an `@`, so the first one ends the user part.
     if !cursor.rest().contains('@') {
@@ -188,14 +190,8 @@ impl SipParts<'_> {
         self.headers.map_or(Ok(()), check_headers)?;
         Ok(Uri {
             scheme: Some(if self.secure { Scheme::Sips } else { Scheme::Sip }),
-            auth: self.user.map(|user| Auth {
-                user: canonical(user),
-                password: self.password.map(canonical),
-            }),
-            host_with_port: HostWithPort {
-                host: make_host(self.host),
-                port: self.port.map(Into::into),
-            },
+            auth: self.user.map(|user| Auth { user: canonical(user), password: self.password.map(canonical) }),
+            host_with_port: HostWithPort { host: make_host(self.host), port: self.port.map(Into::into) },
             params,
             headers: Vec::new(),
         })
@@ -217,9 +213,7 @@ pub(super) fn scan_host<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
 fn is_hostname(host: &str) -> bool {
     let labels = host.strip_suffix('.').unwrap_or(host);
     host.len() <= 255
-        && labels.split('.').all(|label| {
-            !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
-        })
+        && labels.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
 }
 
 fn make_host(text: &str) -> Host {
@@ -248,10 +242,7 @@ fn write_host(host: &Host, out: &mut String) {
 }
 
 /// Walks `*( ";" uri-parameter )`.
-fn each_param<'a>(
-    text: &'a str,
-    mut found: impl FnMut(&'a str, Option<&'a str>),
-) -> Result<(), FieldError> {
+fn each_param<'a>(text: &'a str, mut found: impl FnMut(&'a str, Option<&'a str>)) -> Result<(), FieldError> {
     const BAD: FieldError = FieldError("Bad URI Parameter");
     let Some(list) = text.strip_prefix(';') else {
         return if text.is_empty() { Ok(()) } else { Err(BAD_URI) };
@@ -273,9 +264,7 @@ fn each_param<'a>(
 fn check_headers(text: &str) -> Result<(), FieldError> {
     let sound = text.split('&').all(|header| match header.split_once('=') {
         Some((name, value)) => {
-            !name.is_empty()
-                && well_escaped(name, is_header_byte)
-                && well_escaped(value, is_header_byte)
+            !name.is_empty() && well_escaped(name, is_header_byte) && well_escaped(value, is_header_byte)
         }
         None => false,
     });
@@ -336,9 +325,7 @@ fn param_parts(param: &Param) -> (&str, Option<String>) {
         Param::Tag(value) => ("tag", Some(value.value().to_owned())),
         Param::Expires(value) => ("expires", Some(value.value().to_owned())),
         Param::Q(value) => ("q", Some(value.value().to_owned())),
-        Param::Other(name, value) => {
-            (name.value(), value.as_ref().map(|value| value.value().to_owned()))
-        }
+        Param::Other(name, value) => (name.value(), value.as_ref().map(|value| value.value().to_owned())),
     }
 }
 

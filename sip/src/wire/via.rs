@@ -23,7 +23,7 @@ pub struct Via {
 }
 
 impl Via {
-    /// Reads one value (not a comma-separated list).
+    /// Reads one value (not a comma-separated list) of any SIP version.
     pub fn parse(value: &str) -> Result<Self, FieldError> {
         let mut cursor = Cursor::new(trim(value));
         let hop = scan_hop(&mut cursor)?;
@@ -43,25 +43,26 @@ impl Via {
     /// Whether the branch identifies the transaction globally (RFC 3261 §17.2.3): it starts with the
     /// magic cookie and something follows it.
     pub fn has_rfc3261_branch(&self) -> bool {
-        self.branch().is_some_and(|branch| {
-            branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE)
-        })
+        self.branch().is_some_and(|branch| branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE))
     }
 }
 
 struct Hop<'a> {
+    version: &'a str,
     transport: &'a str,
     host: &'a str,
     port: Option<u16>,
 }
 
+const BAD: FieldError = FieldError("Bad Via");
+
 fn scan_hop<'a>(cursor: &mut Cursor<'a>) -> Result<Hop<'a>, FieldError> {
-    const BAD: FieldError = FieldError("Bad Via");
     let protocol = cursor.token(BAD)?;
     if !protocol.eq_ignore_ascii_case("SIP") || !cursor.eat_separator(b'/') {
         return Err(BAD);
     }
-    if cursor.token(BAD)? != "2.0" || !cursor.eat_separator(b'/') {
+    let version = cursor.token(BAD)?;
+    if !cursor.eat_separator(b'/') {
         return Err(BAD);
     }
     let transport = cursor.token(BAD)?;
@@ -77,14 +78,21 @@ fn scan_hop<'a>(cursor: &mut Cursor<'a>) -> Result<Hop<'a>, FieldError> {
     } else {
         None
     };
-    Ok(Hop { transport, host, port })
+    Ok(Hop { version, transport, host, port })
 }
 
 /// Checks one value without allocating.
 pub(super) fn check(value: &str) -> Result<(), FieldError> {
     let mut cursor = Cursor::new(value);
-    scan_hop(&mut cursor)?;
+    if scan_hop(&mut cursor)?.version != "2.0" {
+        return Err(BAD);
+    }
     params::scan(&mut cursor, |_, _| {})
+}
+
+/// Whether the value names at least the host a response would go to.
+pub(super) fn scan_way_back(value: &str) -> Result<(), FieldError> {
+    scan_hop(&mut Cursor::new(value)).map(|_| ())
 }
 
 impl fmt::Display for Via {

@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use super::grammar::{is_control, is_token};
+use super::grammar::{has_control, is_control, is_token};
 use super::header_name::HeaderName;
 use super::message::Message;
 use super::uri;
@@ -48,7 +48,7 @@ pub fn write(message: &Message, out: &mut Vec<u8>) {
 /// A control character may stand in a quoted pair, but never CR or LF.
 fn write_text(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
-    if !bytes.iter().any(|&byte| is_control(byte)) {
+    if !has_control(bytes) {
         out.extend_from_slice(bytes);
         return;
     }
