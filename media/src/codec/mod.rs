@@ -8,6 +8,9 @@ mod decoder;
 mod encoder;
 mod libopus;
 
+#[cfg(test)]
+mod codec_test;
+
 pub use decoder::{Decoder, MAX_PACKET_SAMPLES, has_fec, packet_samples};
 pub use encoder::Encoder;
 

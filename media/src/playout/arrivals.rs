@@ -27,6 +27,13 @@ const MOST_WAIT: i64 = samples(600) as i64;
 /// Until so many frames have come, the wait is at least one frame: too little is known.
 const FRAMES_UNTIL_TRUSTED: usize = 25;
 
+/// Among the first frames, one that comes this much faster than all before shows that those were a backlog
+/// (sent before the path was open), not the network's jitter.
+const BACKLOG_ABOVE: i64 = samples(15) as i64;
+
+/// How many frames count as the first.
+const FIRST_FRAMES: usize = 100;
+
 /// The wait at the start.
 const FIRST_WAIT: i64 = samples(20) as i64;
 
@@ -73,6 +80,10 @@ impl Arrivals {
     /// Takes the first copy of the frame that begins at `timestamp`.
     pub(super) fn record(&mut self, arrival: i64, timestamp: i64) {
         let offset = arrival - timestamp;
+        let first = self.offsets.len() < FIRST_FRAMES && !self.offsets.is_empty();
+        if first && offset < self.earliest - BACKLOG_ABOVE {
+            self.offsets.clear();
+        }
         if self.offsets.len() < WINDOW {
             self.offsets.push(offset);
         } else {
@@ -131,6 +142,18 @@ mod tests {
             arrivals.record(n * 960 + late, n * 960);
         }
         assert_eq!(arrivals.wait(), 2_000 + MARGIN);
+    }
+
+    #[test]
+    fn a_backlog_at_the_start_is_no_jitter() {
+        let mut arrivals = Arrivals::new();
+        for n in 0..50 {
+            arrivals.record(48_000, n * 960);
+        }
+        for n in 50..100 {
+            arrivals.record(n * 960 + 960, n * 960);
+        }
+        assert_eq!((arrivals.earliest(), arrivals.wait()), (960, LEAST_WAIT));
     }
 
     #[test]

@@ -29,11 +29,9 @@ const WAITING_STEP: usize = samples(10);
 /// First sound after silence rises over this, so that it does not click.
 const RISE: usize = samples(5);
 
-/// Sound waits this much longer than needed before it is shortened: scheduling jitter of callers.
-const SHORTEN_ABOVE: i64 = samples(10) as i64;
-
-/// Sound waits this much shorter than needed before it is lengthened.
-const LENGTHEN_BELOW: i64 = samples(5) as i64;
+/// Sound may wait this much shorter than it should before it is lengthened, and this much longer (and
+/// one block of the speaker, see [`Playout::adapt`]) before it is shortened.
+const TOLERANCE: i64 = samples(5) as i64;
 
 /// From this excess on, shortening may be heard rather than last.
 const HURRY_ABOVE: i64 = samples(60) as i64;
@@ -41,8 +39,8 @@ const HURRY_ABOVE: i64 = samples(60) as i64;
 /// More excess than this is skipped: shortening it would take seconds.
 const SKIP_ABOVE: i64 = samples(700) as i64;
 
-/// Frames between two gentle changes of length.
-const FRAMES_BETWEEN_CHANGES: u32 = 3;
+/// Decode moments seen before a gentle change of length, so that the last one shows.
+const MOMENTS_BEFORE_CHANGE: usize = 8;
 
 /// How alike two periods must be for a gentle change; sinks while a wanted change finds none.
 const ALIKE: f32 = 0.88;
@@ -56,8 +54,9 @@ const ALIKE_IN_HURRY: f32 = 0.4;
 /// A packet this far from where the stream is belongs to a stream that began anew.
 const RESTART_BEYOND: i64 = samples(5_000) as i64;
 
-/// Decode moments over which the real wait is judged: the least of them counts.
-const MOMENTS: usize = 10;
+/// Decode moments over which the real wait is judged: the least of them counts. As many as the beat between
+/// frames of 20 ms and a speaker's blocks of 1024 samples is long.
+const MOMENTS: usize = 16;
 
 /// Timestamps remembered to know second copies: as far back as SRTP accepts packets.
 const REMEMBERED: usize = 128;
@@ -94,7 +93,9 @@ pub struct Playout {
     level: f32,
     moments: [i64; MOMENTS],
     moments_known: usize,
-    frames_since_change: u32,
+    last_wait: Option<i64>,
+    /// Samples the speaker takes at once, the largest seen lately.
+    block: usize,
     frames_wanting_change: u32,
     has_played: bool,
     stats: Stats,
@@ -119,7 +120,8 @@ impl Playout {
             level: 0.0,
             moments: [0; MOMENTS],
             moments_known: 0,
-            frames_since_change: 0,
+            last_wait: None,
+            block: 0,
             frames_wanting_change: 0,
             has_played: false,
             stats: Stats::default(),
@@ -154,6 +156,8 @@ impl Playout {
     /// Fills the whole block with what is to be heard now; never waits.
     pub fn fill(&mut self, block: &mut [f32], now: Instant) {
         let clock = self.arrivals.clock(now);
+        // A larger block counts at once, smaller ones only after some seconds of them.
+        self.block = block.len().max(self.block - self.block / 256);
         let mut rest = block;
         while !rest.is_empty() {
             if self.taken == self.pcm.len() && !self.produce(clock) {
@@ -190,12 +194,8 @@ impl Playout {
 
     /// Figures so far.
     pub fn stats(&self) -> Stats {
-        let actual = self.shortest_wait().unwrap_or(0) - self.arrivals.earliest();
-        Stats {
-            target: duration(self.arrivals.wait()),
-            actual: if self.moments_known == 0 { Duration::ZERO } else { duration(actual) },
-            ..self.stats
-        }
+        let actual = self.last_wait.map_or(0, |wait| wait - self.arrivals.earliest());
+        Stats { target: duration(self.arrivals.wait()), actual: duration(actual), ..self.stats }
     }
 
     fn extend(&mut self, timestamp: u32, arrived: i64) -> i64 {
@@ -322,7 +322,7 @@ impl Playout {
                 return true;
             }
         }
-        let early = wait + WAITING_STEP as i64 + LENGTHEN_BELOW < target;
+        let early = wait + WAITING_STEP as i64 + TOLERANCE < target;
         if early && self.waited < MOST_WAITING {
             return self.wait_for_late();
         }
@@ -376,20 +376,24 @@ impl Playout {
     }
 
     /// Makes the frame in `pcm` shorter or longer if the wait is longer or shorter than it should be.
+    ///
+    /// A speaker that takes whole blocks needs frames in whole blocks: a slightly shorter frame can
+    /// make the next one needed a whole block earlier. Only an excess above that is worth shortening,
+    /// or shortening and lengthening would take turns for ever.
     fn adapt(&mut self, target: i64) {
-        self.frames_since_change = self.frames_since_change.saturating_add(1);
         let Some(least) = self.shortest_wait() else { return };
         let excess = least - target;
+        let step = self.block.min(self.frame_samples) as i64;
         let change = match excess {
-            above if above > SHORTEN_ABOVE => Change::Shorten,
-            below if below < -LENGTHEN_BELOW => Change::Lengthen,
+            above if above > TOLERANCE + step => Change::Shorten,
+            below if below < -TOLERANCE => Change::Lengthen,
             _ => {
                 self.frames_wanting_change = 0;
                 return;
             }
         };
         let hurry = excess.abs() > HURRY_ABOVE;
-        if !hurry && self.frames_since_change < FRAMES_BETWEEN_CHANGES {
+        if !hurry && self.moments_known < MOMENTS_BEFORE_CHANGE {
             return;
         }
         self.frames_wanting_change += 1;
@@ -400,24 +404,32 @@ impl Playout {
             Change::Lengthen => self.frame_samples,
         };
         let changed = stretch(&mut self.pcm, change, most, alike);
-        if changed == 0 {
-            return;
+        if changed > 0 {
+            self.note_change(change, changed as i64, hurry);
         }
-        self.frames_since_change = 0;
+    }
+
+    fn note_change(&mut self, change: Change, by: i64, hurry: bool) {
         self.frames_wanting_change = 0;
-        match change {
+        let longer = match change {
             Change::Shorten => {
-                self.shift_moments(-(changed as i64));
-                self.stats.accelerated += duration(changed as i64);
+                self.stats.accelerated += duration(by);
+                -by
             }
             Change::Lengthen => {
-                self.shift_moments(changed as i64);
-                self.stats.expanded += duration(changed as i64);
+                self.stats.expanded += duration(by);
+                by
             }
+        };
+        if hurry {
+            self.shift_moments(longer);
+        } else {
+            self.moments_known = 0;
         }
     }
 
     fn note_moment(&mut self, wait: i64) {
+        self.last_wait = Some(wait);
         self.moments.rotate_right(1);
         self.moments[0] = wait;
         self.moments_known = (self.moments_known + 1).min(MOMENTS);

@@ -10,6 +10,9 @@ mod stats;
 mod store;
 mod stretch;
 
+#[cfg(test)]
+mod buffer_test;
+
 pub use buffer::{Incoming, Playout};
 pub use stats::Stats;
 

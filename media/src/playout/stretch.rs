@@ -111,3 +111,87 @@ fn similarity(frame: &[f32], lag: usize, overlap: usize, step: usize) -> f32 {
 fn power(frame: &[f32]) -> f32 {
     frame.iter().map(|sample| sample * sample).sum::<f32>() / frame.len().max(1) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synthetic_speech::{level, speech, tone};
+
+    /// Cycles in a signal, by its rising zero crossings.
+    fn cycles(signal: &[f32]) -> usize {
+        signal.windows(2).filter(|pair| pair[0] <= 0.0 && pair[1] > 0.0).count()
+    }
+
+    fn largest_step(signal: &[f32]) -> f32 {
+        signal.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max)
+    }
+
+    fn all_frames(signal: &[f32], change: Change) -> Vec<f32> {
+        let mut out = Vec::new();
+        for frame in signal.chunks(960) {
+            let mut frame = frame.to_vec();
+            let before = frame.len();
+            let by = stretch(&mut frame, change, 600, 0.9);
+            let expected = match change {
+                Change::Shorten => before - by,
+                Change::Lengthen => before + by,
+            };
+            assert_eq!(frame.len(), expected);
+            out.extend(frame);
+        }
+        out
+    }
+
+    #[test]
+    fn a_tone_keeps_its_pitch_while_its_length_changes() {
+        for frequency in [110.0, 200.0, 437.0, 1_000.0] {
+            let original = tone(frequency, 48_000);
+            for change in [Change::Shorten, Change::Lengthen] {
+                let changed = all_frames(&original, change);
+                let ratio = changed.len() as f32 / 48_000.0;
+                match change {
+                    Change::Shorten => assert!(ratio < 0.9, "{frequency} Hz: {ratio}"),
+                    Change::Lengthen => assert!(ratio > 1.1, "{frequency} Hz: {ratio}"),
+                }
+                let pitch = cycles(&changed) as f32 / (changed.len() as f32 / 48_000.0);
+                assert!((pitch - frequency).abs() < frequency * 0.02 + 1.0, "{frequency} Hz became {pitch} Hz");
+                assert!(largest_step(&changed) < 1.3 * largest_step(&original), "no clicks");
+                assert!((level(&changed) / level(&original) - 1.0).abs() < 0.05, "no holes");
+            }
+        }
+    }
+
+    #[test]
+    fn lengthening_is_the_crossfade_it_claims_to_be() {
+        let frame: Vec<f32> = speech(8, 48_000)[24_000..24_960].to_vec();
+        for (lag, overlap) in [(120, 360), (360, 360), (600, 360), (200, 120)] {
+            let mut changed = frame.clone();
+            lengthen(&mut changed, lag, overlap);
+            let mut expected = frame[..lag].to_vec();
+            for at in 0..overlap {
+                let towards = (at as f32 + 0.5) / overlap as f32;
+                expected.push(frame[lag + at] * (1.0 - towards) + frame[at] * towards);
+            }
+            expected.extend_from_slice(&frame[overlap..]);
+            assert_eq!(changed, expected);
+        }
+    }
+
+    #[test]
+    fn speech_is_changed_where_it_repeats_itself_and_noise_is_left_alone() {
+        let said = speech(9, 96_000);
+        assert!(all_frames(&said, Change::Shorten).len() < 86_000);
+        let mut random = crate::synthetic_speech::Random(5);
+        let mut noise: Vec<f32> = (0..960).map(|_| random.unit()).collect();
+        assert_eq!(stretch(&mut noise, Change::Shorten, 600, 0.88), 0);
+        assert!(stretch(&mut noise, Change::Shorten, 600, -1.0) > 0);
+    }
+
+    #[test]
+    fn silence_is_changed_at_will_and_too_short_frames_are_not() {
+        assert!(stretch(&mut vec![0.0; 960], Change::Lengthen, 960, 0.9) > 0);
+        assert_eq!(stretch(&mut vec![0.0; 960], Change::Shorten, 100, 0.9), 0);
+        assert_eq!(stretch(&mut vec![0.0; 120], Change::Shorten, 600, 0.9), 0);
+        assert_eq!(stretch(&mut Vec::new(), Change::Shorten, 600, 0.9), 0);
+    }
+}
