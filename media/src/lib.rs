@@ -11,6 +11,7 @@ pub mod codec;
 pub mod dtls;
 pub mod keys;
 pub mod playout;
+pub mod rtcp;
 pub mod rtp;
 pub mod session;
 pub mod srtp;
