@@ -7,6 +7,9 @@ use super::description::{Description, Direction, Origin, Setup};
 use super::fingerprint::Fingerprint;
 use super::refusal::SdpRefusal;
 
+/// Most generations in one `red` packet; ours has one beside the primary.
+const MAX_RED_LEVELS: usize = 4;
+
 /// What the answering phone can do and has decided for this call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
@@ -162,7 +165,7 @@ fn common_codecs(offered: &[Codec], own: &[Codec]) -> Result<Vec<Codec>, SdpRefu
         if common.iter().any(|taken: &Codec| taken.name == codec.name) {
             continue;
         }
-        let fmtp = if codec.name == RED { codec.fmtp.clone() } else { ours.fmtp.clone() };
+        let fmtp = if codec.name == RED { codec.carried().and_then(|red| red.fmtp) } else { ours.fmtp.clone() };
         common.push(Codec { fmtp, ..codec.clone() });
     }
     let opus = common.iter().find(|codec| codec.name == OPUS).map(|codec| codec.pt);
@@ -173,7 +176,8 @@ fn common_codecs(offered: &[Codec], own: &[Codec]) -> Result<Vec<Codec>, SdpRefu
 
 /// The one payload type a `red` codec is over (`111/111` → 111).
 fn red_over(codec: &Codec) -> Option<u8> {
-    let mut levels = codec.fmtp.as_deref()?.split('/').map(|level| level.trim().parse::<u8>());
+    let fmtp = codec.fmtp.as_deref().filter(|text| text.split('/').count() <= MAX_RED_LEVELS)?;
+    let mut levels = fmtp.split('/').map(|level| level.trim().parse::<u8>());
     let first = levels.next()?.ok()?;
     levels.all(|level| level == Ok(first)).then_some(first)
 }

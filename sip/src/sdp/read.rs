@@ -95,16 +95,13 @@ fn transport(media: &Media, attributes: &Attributes<'_>) -> Result<Transport, Sd
     if !matches!(profile.as_str(), "RTP/AVP" | "RTP/AVPF" | "RTP/SAVP" | "RTP/SAVPF") {
         return Err(SdpRefusal::UnknownTransport);
     }
-    if attributes.has("crypto") {
-        return Err(SdpRefusal::Sdes);
-    }
-    if attributes.has("zrtp-hash") {
-        return Err(SdpRefusal::ZrtpOnly);
-    }
-    match profile.as_str() {
-        "RTP/AVP" | "RTP/AVPF" => Err(SdpRefusal::PlainRtp),
-        _ => Err(SdpRefusal::Sdes),
-    }
+    Err(match profile.as_str() {
+        _ if attributes.has("crypto") => SdpRefusal::Sdes,
+        _ if attributes.has("zrtp-hash") => SdpRefusal::ZrtpOnly,
+        "RTP/AVP" | "RTP/AVPF" => SdpRefusal::PlainRtp,
+        _ if attributes.has("fingerprint") => SdpRefusal::UnknownTransport,
+        _ => SdpRefusal::Sdes,
+    })
 }
 
 fn fingerprint(attributes: &Attributes<'_>) -> Result<Fingerprint, SdpRefusal> {
