@@ -5,3 +5,4 @@
 pub mod audio;
 pub mod core;
 pub mod net;
+pub mod ui;

@@ -1,0 +1,141 @@
+//! The thread that writes to standard output: a reader that is slow or gone never holds up a call.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::event_line;
+use crate::audio::SoundNotice;
+use crate::core::event::Event;
+
+/// Lines that wait for a slow reader; beyond that they are dropped.
+const WAITING: usize = 256;
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Sentences for people.
+    People,
+    /// One line per event, its name first.
+    Lines,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What there is to show.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// From the phone.
+    Event(Event),
+    /// A sound device came or went.
+    Sound(SoundNotice),
+    /// Something to be careful about.
+    Warning(String),
+    /// For people only: which keys work.
+    Hint(&'static str),
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct Printer {
+    lines: Option<SyncSender<String>>,
+    thread: Option<JoinHandle<()>>,
+    style: Style,
+}
+
+impl Printer {
+    /// Starts writing to standard output.
+    #[must_use]
+    pub fn start(style: Style) -> Self {
+        let (lines, received) = sync_channel(WAITING);
+        let thread = std::thread::Builder::new().name("printer".to_owned()).spawn(move || write_lines(&received)).ok();
+        Self { lines: Some(lines), thread, style }
+    }
+
+    /// Shows something, if this style shows it at all.
+    pub fn show(&self, shown: &Shown) {
+        if let (Some(line), Some(lines)) = (render(shown, self.style), &self.lines) {
+            let _ = lines.try_send(line);
+        }
+    }
+}
+
+impl Drop for Printer {
+    fn drop(&mut self) {
+        self.lines = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<String>) {
+    for line in lines {
+        let mut out = io::stdout().lock();
+        // Nobody reads any more: the call goes on.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}
+
+fn render(shown: &Shown, style: Style) -> Option<String> {
+    match (shown, style) {
+        (Shown::Event(Event::Statistics(_)), Style::People) => None,
+        (Shown::Event(event), Style::People) => Some(event.sentence()),
+        (Shown::Event(event), Style::Lines) => Some(event_line::line(event)),
+        (Shown::Event(event), Style::Json) => Some(event.json_line()),
+        (Shown::Sound(notice), Style::People) => Some(sound_sentence(*notice)),
+        (Shown::Sound(notice), Style::Lines) => Some(format!("{} {}", sound_name(*notice), sound_sentence(*notice))),
+        (Shown::Sound(notice), Style::Json) => Some(json(sound_name(*notice), &sound_sentence(*notice))),
+        (Shown::Warning(text), Style::People) => Some(format!("Warning: {text}")),
+        (Shown::Warning(text), Style::Lines) => Some(format!("warning {text}")),
+        (Shown::Warning(text), Style::Json) => Some(json("warning", text)),
+        (Shown::Hint(text), Style::People) => Some((*text).to_owned()),
+        (Shown::Hint(_), Style::Lines | Style::Json) => None,
+    }
+}
+
+fn sound_name(notice: SoundNotice) -> &'static str {
+    match notice {
+        SoundNotice::Lost(_) => "sound_lost",
+        SoundNotice::Back(_) => "sound_back",
+    }
+}
+
+fn sound_sentence(notice: SoundNotice) -> String {
+    match notice {
+        SoundNotice::Lost(end) => format!("The {end} is gone; the call goes on without it."),
+        SoundNotice::Back(end) => format!("The {end} is back."),
+    }
+}
+
+fn json(event: &str, sentence: &str) -> String {
+    serde_json::json!({ "event": event, "sentence": sentence }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::error::End;
+
+    #[test]
+    fn every_style_says_that_a_device_is_gone() {
+        let lost = Shown::Sound(SoundNotice::Lost(End::Microphone));
+        assert_eq!(
+            render(&lost, Style::People).as_deref(),
+            Some("The microphone is gone; the call goes on without it.")
+        );
+        assert!(render(&lost, Style::Lines).is_some_and(|line| line.starts_with("sound_lost ")));
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&lost, Style::Json).unwrap_or_default()).unwrap_or_default();
+        assert_eq!(json["event"], "sound_lost");
+    }
+
+    #[test]
+    fn people_are_spared_figures_and_programs_are_spared_hints() {
+        let hint = Shown::Hint("Keys: q quit");
+        assert!(render(&hint, Style::People).is_some());
+        assert!(render(&hint, Style::Json).is_none());
+        let ready = Shown::Event(Event::Ready { address: "alice@gw.example".into() });
+        assert_eq!(render(&ready, Style::Lines).as_deref(), Some("ready alice@gw.example"));
+    }
+}
