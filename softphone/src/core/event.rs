@@ -155,6 +155,8 @@ pub enum Trouble {
     GatewayUnreachable,
     /// The gateway's key is not the pinned one, or its certificate is not valid.
     GatewayNotTrusted,
+    /// The gateway's certificate is out of its time, or this machine's clock is wrong.
+    GatewayCertificateExpired,
     /// The connection to the gateway broke.
     ConnectionLost,
     /// The gateway does not know the account or its password is wrong.
@@ -324,6 +326,9 @@ impl Trouble {
             Self::GatewayUnreachable => "the gateway does not answer. Check your network.",
             Self::GatewayNotTrusted => {
                 "the gateway's key is not the one this phone expects. Do not go on before you have asked the operator."
+            }
+            Self::GatewayCertificateExpired => {
+                "the gateway's certificate has expired or is not yet valid. Check this machine's clock, then ask the operator."
             }
             Self::ConnectionLost => "the connection to the gateway was lost.",
             Self::AccountRefused => {
