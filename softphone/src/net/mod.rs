@@ -1,5 +1,8 @@
 //! The phone's sockets: the TLS connection to the gateway, direct SIP for bench and interop, and the media thread.
 
+pub mod direct;
 pub mod flow;
+pub mod media_socket;
+pub mod signals;
 pub mod tls;
 pub mod trust;

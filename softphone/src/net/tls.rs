@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use undertone_config::HostPort;
 
 use super::trust::{ALPN_SIP, Trust, TrustError};
+use crate::core::event::Trouble;
 
 /// How long a name server may take.
 const NAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,6 +77,19 @@ pub enum ConnectError {
     /// Nothing could be checked on this machine.
     #[error(transparent)]
     Trust(#[from] TrustError),
+}
+
+impl ConnectError {
+    /// What the phone's core needs to know of it.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::NameNotFound { .. } => Trouble::GatewayNotFound,
+            Self::Unreachable { .. } | Self::NotAGateway { .. } => Trouble::GatewayUnreachable,
+            Self::WrongPin | Self::NotTrusted { .. } | Self::Trust(_) => Trouble::GatewayNotTrusted,
+            Self::CertificateExpired => Trouble::GatewayCertificateExpired,
+        }
+    }
 }
 
 /// Connects to the gateway and checks that it is the right one.
