@@ -170,8 +170,10 @@ mod tests {
 
     #[test]
     fn a_place_that_cannot_be_written_is_one_clear_sentence() {
-        let text = WavRecording::create(Path::new("/nonexistent/heard.wav")).unwrap_err().to_string();
-        assert!(text.contains("/nonexistent/heard.wav") && text.contains("--speaker"), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing/heard.wav");
+        let text = WavRecording::create(&path).unwrap_err().to_string();
+        assert!(text.contains("missing/heard.wav") && text.contains("--speaker"), "{text}");
     }
 
     fn length(path: &Path) -> u32 {

@@ -20,6 +20,7 @@ pub fn line(event: &Event) -> String {
         Event::Digit { digit, .. } => format!("{name} {digit}"),
         Event::Statistics(statistics) => format!("{name} {}", figures(statistics)),
         Event::Missed { from } => format!("{name} {from}"),
+        Event::Refused { from, why } => format!("{name} {from}: {why}"),
         Event::Ended { duration_s, .. } => format!("{name} {duration_s} s: {}", event.sentence()),
     }
 }
@@ -27,10 +28,10 @@ pub fn line(event: &Event) -> String {
 fn figures(statistics: &Statistics) -> String {
     let round_trip = statistics.round_trip_ms.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms:.1}"));
     format!(
-        "sent {} received {} lost {} dropped {} round_trip_ms {round_trip} playout_ms {:.1}",
+        "sent {} received {} loss_percent {:.2} dropped {} round_trip_ms {round_trip} playout_ms {:.1}",
         statistics.packets_sent,
         statistics.packets_received,
-        statistics.packets_lost,
+        statistics.loss_percent,
         statistics.datagrams_dropped,
         statistics.playout_delay_ms
     )
