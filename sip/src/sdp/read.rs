@@ -175,11 +175,12 @@ fn codecs(media: &Media) -> Result<Vec<Codec>, SdpRefusal> {
         };
         codec.fmtp = attributes.values("fmtp").find_map(|value| {
             let (number, parameters) = value.split_once(' ')?;
-            (number.parse() == Ok(pt)).then(|| parameters.trim().to_owned())
+            let parameters = parameters.trim();
+            (number.parse() == Ok(pt) && !parameters.is_empty()).then(|| parameters.to_owned())
         });
         codecs.push(codec);
     }
-    Ok(codecs)
+    if codecs.is_empty() { Err(SdpRefusal::NoCommonCodec) } else { Ok(codecs) }
 }
 
 /// `PT name/clock[/channels]`

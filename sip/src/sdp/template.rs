@@ -93,7 +93,7 @@ fn write_codec(codec: &Codec, out: &mut String) {
     } else {
         line(out, format_args!("a=rtpmap:{pt} {name}/{clock}"));
     }
-    if let Some(fmtp) = fmtp.as_deref().filter(|text| !text.bytes().any(|b| b.is_ascii_control())) {
+    if let Some(fmtp) = fmtp.as_deref().filter(|text| !text.contains(['\r', '\n', '\0'])) {
         line(out, format_args!("a=fmtp:{pt} {fmtp}"));
     }
 }
