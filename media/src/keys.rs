@@ -54,14 +54,8 @@ impl ExporterBlock {
         let (client_key, server_key) = keys.split_at(key_len);
         let (client_salt, server_salt) = salts.split_at(salt_len);
         match sender {
-            Role::Client => Master {
-                key: client_key,
-                salt: client_salt,
-            },
-            Role::Server => Master {
-                key: server_key,
-                salt: server_salt,
-            },
+            Role::Client => Master { key: client_key, salt: client_salt },
+            Role::Server => Master { key: server_key, salt: server_salt },
         }
     }
 }
@@ -85,11 +79,7 @@ mod tests {
 
     #[test]
     fn a_block_is_cut_into_client_key_server_key_client_salt_server_salt() {
-        for profile in [
-            Profile::AeadAes256Gcm,
-            Profile::AeadAes128Gcm,
-            Profile::AesCm128HmacSha1_80,
-        ] {
+        for profile in [Profile::AeadAes256Gcm, Profile::AeadAes128Gcm, Profile::AesCm128HmacSha1_80] {
             let (key, salt) = (profile.key_len(), profile.salt_len());
             let mut exported = vec![1; key];
             exported.extend(vec![2; key]);

@@ -21,17 +21,13 @@ pub enum Failure {
     #[error("the other phone showed no certificate, so it cannot be told from somebody in between")]
     NoCertificate,
     /// The peer broke off the handshake with an alert.
-    #[error(
-        "the other phone broke off the encrypted connection: it may be too old or set to other encryption"
-    )]
+    #[error("the other phone broke off the encrypted connection: it may be too old or set to other encryption")]
     Refused,
     /// The peer closed an established association.
     #[error("the other phone closed the encrypted connection")]
     Closed,
     /// The handshake broke down repeatedly although messages arrived.
-    #[error(
-        "the encrypted connection could not be set up: the two phones do not understand each other"
-    )]
+    #[error("the encrypted connection could not be set up: the two phones do not understand each other")]
     Incompatible,
     /// An established association broke.
     #[error("the encrypted connection broke down; call again")]
@@ -48,9 +44,6 @@ pub enum SendError {
     #[error("the encrypted connection is not established")]
     NotConnected,
     /// Longer than one datagram carries.
-    #[error(
-        "the message is longer than {} bytes: send it in pieces",
-        super::MAX_MESSAGE_LEN
-    )]
+    #[error("the message is longer than {} bytes: send it in pieces", super::MAX_MESSAGE_LEN)]
     TooLong,
 }

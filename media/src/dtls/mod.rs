@@ -4,10 +4,17 @@
 //! * [`Peer::Ours`]: DTLS 1.3 (RFC 9147), for phones that announce `a=vfy`;
 //! * [`Peer::Foreign`]: DTLS 1.2 (RFC 6347) with RSA or ECDSA certificates, for everybody else.
 
+mod association;
+mod dimpl_engine;
+mod engine;
 mod failure;
+mod flight_gate;
+mod record;
+mod rtc_engine;
 
 use std::time::Duration;
 
+pub use association::Association;
 pub use failure::{Failure, SendError};
 
 use crate::srtp::{ExporterBlock, Profile};
