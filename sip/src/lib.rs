@@ -1,7 +1,10 @@
 //! Signalling as pure state: SIP messages on the wire, SDP, digest authentication, and (above them)
 //! transactions, dialogs, calls and registration. No sockets, no clocks, no randomness of its own.
 
+mod dialog;
 pub mod digest;
+mod invite;
 pub mod sdp;
+mod transaction;
 pub mod user_agent;
 pub mod wire;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::login::Login;
 use crate::wire::{HeaderName, Method, NameAddr, Uri};
 
 /// Transactions one user agent holds at most. A busy gateway has about four per call set-up; beyond
@@ -48,7 +49,7 @@ impl Default for Settings {
 }
 
 /// A call to be made.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Invite {
     /// Where the request goes.
     pub request_uri: Uri,
@@ -60,7 +61,9 @@ pub struct Invite {
     pub contact: Uri,
     /// The offer.
     pub sdp: Vec<u8>,
-    /// Further headers of our own making. `Max-Forwards` replaces the usual 70; every other header
-    /// the user agent writes itself is ignored here.
+    /// Answers one digest challenge, if given.
+    pub credentials: Option<Login>,
+    /// Further headers of our own making: `Max-Forwards` (in place of the usual 70), `Route`,
+    /// `Expires`, `Reason` or an `Authorization` made beforehand. Others are ignored.
     pub extra: Vec<(HeaderName, String)>,
 }
