@@ -78,11 +78,6 @@ impl Store {
         self.waiting().filter(|slot| slot.timestamp > timestamp).min_by_key(|slot| slot.timestamp)
     }
 
-    /// The oldest waiting frame.
-    pub(super) fn oldest(&self) -> Option<&Slot> {
-        self.waiting().min_by_key(|slot| slot.timestamp)
-    }
-
     /// The last waiting frame that begins at `timestamp` or before.
     pub(super) fn last_until(&self, timestamp: i64) -> Option<&Slot> {
         self.waiting().filter(|slot| slot.timestamp <= timestamp).max_by_key(|slot| slot.timestamp)
@@ -114,7 +109,7 @@ mod tests {
         for timestamp in [960, -960, 2_880, 0] {
             assert!(!store.insert(timestamp, 960, false, &[timestamp as u8]));
         }
-        assert_eq!(store.oldest().unwrap().timestamp(), -960);
+        assert_eq!(store.first_after(i64::MIN).unwrap().timestamp(), -960);
         assert_eq!(store.first_after(0).unwrap().timestamp(), 960);
         assert_eq!(store.last_until(2_000).unwrap().timestamp(), 960);
         assert_eq!(store.drop_before(960), 2);

@@ -9,7 +9,7 @@ use rand_core::SeedableRng;
 use rtc_rtcp::packet;
 use rtc_rtcp::sender_report::SenderReport;
 use rtc_rtcp::source_description::SourceDescription;
-use rtc_rtcp::{reception_report::ReceptionReport, receiver_report::ReceiverReport};
+use rtc_rtcp::{receiver_report::ReceiverReport, reception_report::ReceptionReport};
 use rtc_shared::marshal::Marshal;
 
 use super::*;

@@ -76,6 +76,8 @@ pub struct Discarded {
     pub event_malformed: u64,
     /// Data for the verification that could not be sent.
     pub channel_data: u64,
+    /// Datagrams and events the owner did not take in time.
+    pub outputs: u64,
 }
 
 /// The path between the two phones.
