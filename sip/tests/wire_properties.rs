@@ -8,7 +8,7 @@ use undertone_sip::sdp::Description;
 use undertone_sip::wire::uri::{host_to_string, parse_uri, uri_param, uri_to_string};
 use undertone_sip::wire::{
     CSeq, End, Frame, HeaderName, MAX_BODY_LEN, MAX_HEADER_LEN, MAX_HEADERS, MAX_PARAMS, Message, Method, NameAddr,
-    Params, Request, Response, StreamFramer, Via, parse, write,
+    Params, Request, Response, StreamFramer, Via, parse, screen, write,
 };
 
 proptest! {
@@ -221,6 +221,46 @@ fn a_message_with_too_many_headers_or_parameters_is_refused() {
     assert!(NameAddr::parse(&many(MAX_PARAMS)).is_ok());
     assert!(NameAddr::parse(&many(MAX_PARAMS + 1)).is_err());
     assert!(NameAddr::parse("<sip:a@b>;tag=1;TAG=2").is_err());
+}
+
+#[test]
+fn a_star_contact_stands_alone_and_only_in_a_register() {
+    let with = |method: &str, contact: &str| {
+        let sound = SOUND.replace('\n', "\r\n").replace("OPTIONS", method);
+        let (before, after) = sound.split_once("Contact: ").unwrap();
+        let (_, after) = after.split_once("\r\n").unwrap();
+        parse(format!("{before}Contact: {contact}\r\n{after}").as_bytes())
+    };
+    let register = with("REGISTER", "*").unwrap();
+    assert!(register.headers().contact_is_star() && register.headers().contacts().unwrap().is_empty());
+    for contact in ["*, <sip:a@h>", "*\r\nm: <sip:a@h>", "*\r\nm: *"] {
+        assert!(with("REGISTER", contact).is_err(), "{contact}");
+    }
+    assert!(with("INVITE", "*").is_err());
+}
+
+#[test]
+fn screening_spares_ack_and_cancel_and_refuses_encoded_bodies() {
+    let mut request = Request::new(Method::Invite, parse_uri("sip:a@h").unwrap());
+    request.headers = base_headers(&Method::Invite);
+    request.headers.push(HeaderName::Require, "100rel, timer");
+    assert_eq!(screen(&request).unwrap_err().header, Some((HeaderName::Unsupported, "100rel".to_owned())));
+    request.method = Method::Cancel;
+    assert_eq!(screen(&request), Ok(()));
+    request.method = Method::Ack;
+    request.uri = parse_uri("tel:1").unwrap();
+    assert_eq!(screen(&request), Ok(()));
+    let mut request = Request::new(Method::Invite, parse_uri("sip:a@h").unwrap());
+    request.headers = base_headers(&Method::Invite);
+    request.body = b"x".to_vec();
+    assert_eq!(screen(&request).unwrap_err().status, 415);
+    request.headers.push(HeaderName::ContentType, "Application / SDP ; charset=x");
+    assert_eq!(screen(&request), Ok(()));
+    request.headers.push(HeaderName::ContentEncoding, "gzip");
+    assert_eq!(screen(&request).unwrap_err().status, 415);
+    request.headers.remove(&HeaderName::ContentEncoding);
+    request.headers.push(HeaderName::Accept, "text/plain, application/*;q=0.5");
+    assert_eq!(screen(&request), Ok(()));
 }
 
 #[test]

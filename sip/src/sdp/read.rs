@@ -192,7 +192,10 @@ fn rtpmap(value: &str, pt: u8) -> Option<Codec> {
     let mut parts = encoding.trim().split('/');
     let name = parts.next().filter(|name| is_token(name))?.to_ascii_lowercase();
     let clock = parts.next()?.parse().ok()?;
-    let channels = parts.next().map_or(Some(1), |channels| channels.parse().ok())?;
+    let channels = parts.next().map_or(Some(1), |channels| channels.parse().ok()).filter(|channels| *channels > 0)?;
+    if parts.next().is_some() {
+        return None;
+    }
     Some(Codec { pt, name, clock, channels, fmtp: None })
 }
 

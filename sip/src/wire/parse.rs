@@ -76,15 +76,16 @@ fn read_message(start: &str, fields: &str, body: &[u8]) -> Result<Message, Refus
     let headers = read_headers(fields, &mut seen)?;
     seen.check_mandatory()?;
     let body = cut_body(body, seen.content_length)?;
+    // `*` stands alone, and only where bindings are taken away (RFC 3261 §10.2.2).
+    let star = headers.get_all(&HeaderName::Contact).any(|value| value == "*");
+    if star && !(matches!(start, StartLine::Request { method: Method::Register, .. }) && headers.contact_is_star()) {
+        return Err(FieldError("Bad Contact").into());
+    }
     match start {
         StartLine::Request { method, uri } => {
             let (_, cseq_method) = cseq::scan(headers.get(&HeaderName::CSeq).unwrap_or_default())?;
             if cseq_method != method.as_str() {
                 return Err(FieldError("CSeq Method Mismatch").into());
-            }
-            let star = headers.get_all(&HeaderName::Contact).any(|value| trim(value) == "*");
-            if star && !(matches!(method, Method::Register) && headers.contact_is_star()) {
-                return Err(FieldError("Bad Contact").into());
             }
             Ok(Message::Request(Request { method, uri, headers, body }))
         }

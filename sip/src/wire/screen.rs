@@ -6,8 +6,8 @@ use super::message::Request;
 use super::method::Method;
 use super::uri;
 
-/// Option tags this library implements (RFC 4028, RFC 5626, RFC 3327, RFC 8760 has none).
-const SUPPORTED: [&str; 4] = ["timer", "outbound", "path", "gruu"];
+/// Option tags this library implements (RFC 4028, RFC 5626).
+const SUPPORTED: [&str; 2] = ["timer", "outbound"];
 
 /// A refusal of a request: the response to give.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,8 @@
 //! Memory is bounded by [`MAX_HEADER_LEN`] + [`MAX_BODY_LEN`] plus what one `push` brings; every byte is
 //! looked at a constant number of times however the stream is cut into pieces.
 
+use zeroize::Zeroize as _;
+
 use super::grammar::{FieldError, is_space, number, trim};
 use super::header_name::HeaderName;
 
@@ -79,10 +81,7 @@ impl StreamFramer {
         if self.failed {
             return;
         }
-        if self.start > 0 {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-        }
+        self.compact();
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -95,8 +94,8 @@ impl StreamFramer {
         let frame = self.cut();
         if matches!(frame, Some(Err(_))) {
             self.failed = true;
-            self.buffer = Vec::new();
-            self.start = 0;
+            self.start = self.buffer.len();
+            self.compact();
         }
         frame
     }
@@ -155,7 +154,19 @@ impl StreamFramer {
         })
     }
 
+    /// Moves what is left to the front and wipes the rest: signalling must not outlive its use.
+    fn compact(&mut self) {
+        if self.start > 0 {
+            let left = self.buffer.len() - self.start;
+            self.buffer.copy_within(self.start.., 0);
+            self.buffer[left..].zeroize();
+            self.buffer.truncate(left);
+            self.start = 0;
+        }
+    }
+
     fn consume(&mut self, length: usize) {
+        self.buffer[self.start..self.start + length].zeroize();
         self.start += length;
         self.searched = 0;
         self.length = None;
@@ -185,4 +196,21 @@ fn content_length(head: &[u8]) -> Result<usize, FieldError> {
         }
     }
     usize::try_from(length.ok_or(FieldError("Missing Content-Length"))?).map_err(|_| BAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_out_or_refused_is_wiped_from_the_buffer() {
+        let mut framer = StreamFramer::new(End::Server);
+        framer.push(b"A sip:b SIP/2.0\r\nl: 2\r\n\r\nxyA");
+        assert!(matches!(framer.next(), Some(Ok(Frame::Message(_)))));
+        assert!(framer.buffer[..framer.start].iter().all(|&byte| byte == 0));
+        framer.push(b" sip:b SIP/2.0\r\n\r\n");
+        assert_eq!(framer.buffer.first(), Some(&b'A'));
+        assert!(matches!(framer.next(), Some(Err(FramingError::BadContentLength { .. }))));
+        assert!(framer.buffer.is_empty());
+    }
 }
