@@ -4,6 +4,7 @@
 mod dialog;
 pub mod digest;
 mod invite;
+pub mod registration;
 pub mod sdp;
 mod transaction;
 pub mod user_agent;

@@ -20,6 +20,16 @@ impl Login {
         Self { username: username.into(), password: Zeroizing::new(password.into()) }
     }
 
+    /// Whether the challenge only asks for a fresh nonce: the password was right.
+    pub(crate) fn is_stale(response: &Response) -> bool {
+        let asked = [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate];
+        asked
+            .iter()
+            .flat_map(|name| response.headers.get_all(name))
+            .find_map(|value| Challenge::parse(value).ok())
+            .is_some_and(|challenge| challenge.stale)
+    }
+
     /// The header that answers a 401 or 407, if one of its challenges is one we accept.
     pub(crate) fn answer(
         &self,
