@@ -36,6 +36,7 @@ impl Answer {
 /// The answer to OPTIONS, the same for everybody and about everybody (RFC 3261 §11).
 pub(crate) fn options() -> Response {
     let mut response = Response::new(200);
+    response.headers.push(HeaderName::Allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, REGISTER");
     response.headers.push(HeaderName::Accept, "application/sdp");
     response.headers.push(HeaderName::Supported, "timer, outbound");
     response

@@ -99,7 +99,11 @@ impl Authenticator {
         match account.filter(|_| right && verifier.is_some() && uri_is_ours) {
             right if !fresh => Err(challenge(flow, right.is_some(), settings, rng, now)),
             Some(_) if proof.nc != 1 => Err(answers::NONCE_COUNT),
-            Some(account) => Ok(account),
+            Some(account) => {
+                flow.guesses.put_back();
+                self.guesses.put_back(flow.origin, &proof.username);
+                Ok(account)
+            }
             None => Err(answers::WRONG_PASSWORD),
         }
     }

@@ -1,17 +1,22 @@
 //! Flows: the connections phones have opened to the gateway, and what each may do.
 //!
 //! ```text
-//! open ──REGISTER with the right password──▶ signed in (one account, for good) ──last binding gone──▶ open
+//! open ──REGISTER with the right password──▶ signed in (one account) ──last binding gone──▶ signed out
+//!   └──60 s──▶ closed
 //! ```
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::accounts::AccountName;
 use super::authentication::Challenges;
 use super::limits::{GUESSES_PER_S, MESSAGES_BURST, MESSAGES_PER_S, Origin, TokenBucket};
+
+/// How long a connection may stay without anybody having signed in: many times what a phone needs, short enough
+/// that strangers cannot fill the gateway with idle connections.
+pub const SIGN_IN_WITHIN: Duration = Duration::from_secs(60);
 
 /// One connection.
 #[derive(Debug)]
@@ -40,28 +45,65 @@ impl Flow {
 
 /// All connections. How many there may be is the shell's limit: it accepts them.
 #[derive(Debug, Default)]
-pub(crate) struct Flows(BTreeMap<FlowId, Flow>);
+pub(crate) struct Flows {
+    flows: BTreeMap<FlowId, Flow>,
+    /// Until when somebody must have signed in, for the flows on which nobody ever has.
+    strangers: BTreeMap<FlowId, Instant>,
+    deadlines: BTreeSet<(Instant, FlowId)>,
+}
 
 impl Flows {
     pub(crate) fn open(&mut self, flow: FlowId, transport: Transport, origin: Origin, now: Instant) {
-        self.0.insert(flow, Flow::new(transport, origin, now));
+        self.flows.insert(flow, Flow::new(transport, origin, now));
+        self.strangers.insert(flow, now + SIGN_IN_WITHIN);
+        self.deadlines.insert((now + SIGN_IN_WITHIN, flow));
     }
 
     pub(crate) fn close(&mut self, flow: FlowId) -> Option<Flow> {
-        self.0.remove(&flow)
+        self.no_longer_a_stranger(flow);
+        self.flows.remove(&flow)
     }
 
     pub(crate) fn get(&self, flow: FlowId) -> Option<&Flow> {
-        self.0.get(&flow)
+        self.flows.get(&flow)
     }
 
     pub(crate) fn get_mut(&mut self, flow: FlowId) -> Option<&mut Flow> {
-        self.0.get_mut(&flow)
+        self.flows.get_mut(&flow)
+    }
+
+    /// The flow belongs to this account. True if it belonged to none.
+    pub(crate) fn sign_in(&mut self, flow: FlowId, account: AccountName) -> bool {
+        self.no_longer_a_stranger(flow);
+        self.flows.get_mut(&flow).is_some_and(|state| state.account.replace(account).is_none())
+    }
+
+    /// The flow belongs to nobody; it stays open for the calls it may carry.
+    pub(crate) fn sign_out(&mut self, flow: FlowId) {
+        if let Some(state) = self.flows.get_mut(&flow) {
+            state.account = None;
+        }
     }
 
     /// Flows signed in to an account for which `gone` is true.
     pub(crate) fn signed_in_where(&self, gone: impl Fn(&AccountName) -> bool) -> Vec<FlowId> {
         let concerned = |flow: &Flow| flow.account.as_ref().is_some_and(&gone);
-        self.0.iter().filter(|(_, flow)| concerned(flow)).map(|(id, _)| *id).collect()
+        self.flows.iter().filter(|(_, flow)| concerned(flow)).map(|(id, _)| *id).collect()
+    }
+
+    /// When the next stranger's time is over.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The next flow on which nobody signed in within [`SIGN_IN_WITHIN`].
+    pub(crate) fn overdue(&self, now: Instant) -> Option<FlowId> {
+        self.deadlines.first().filter(|(at, _)| *at <= now).map(|(_, flow)| *flow)
+    }
+
+    fn no_longer_a_stranger(&mut self, flow: FlowId) {
+        if let Some(at) = self.strangers.remove(&flow) {
+            self.deadlines.remove(&(at, flow));
+        }
     }
 }

@@ -50,8 +50,8 @@ impl Fork {
         self.tried == 1
     }
 
-    pub(crate) fn branch_mut(&mut self, session: SessionId) -> Option<&mut Branch> {
-        self.branches.iter_mut().find(|branch| branch.session == session)
+    pub(crate) fn branch(&self, session: SessionId) -> Option<&Branch> {
+        self.branches.iter().find(|branch| branch.session == session)
     }
 
     /// Takes one device out: it answered, refused or is gone.

@@ -11,6 +11,7 @@ use undertone_sip::sdp::{Candidate, Description, Ice, Origin, OtherMedia, SdpRef
 use undertone_sip::user_agent::Transport;
 use undertone_sip::wire::uri::{host_to_string, is_sip, parse_uri};
 use undertone_sip::wire::{HeaderName, NameAddr, Request, Uri};
+use zeroize::Zeroizing;
 
 use super::accounts::{ANONYMOUS, AccountName};
 use super::answers::{self, Answer};
@@ -114,12 +115,22 @@ impl OfferShape {
 pub(crate) struct LegSdp {
     origin: Origin,
     last: Option<Description>,
+    /// The phone's ICE user name and password, as it last gave them: new ones restart ICE (RFC 8839 §4.4.1.1.1).
+    phone_ice: Option<(String, Zeroizing<String>)>,
 }
 
 impl LegSdp {
     pub(crate) fn draw(rng: &mut impl RngCore) -> Self {
         // 62 bits, as some phones read the number as a signed 64-bit integer (RFC 3264 §5).
-        Self { origin: Origin { id: rng.next_u64() >> 2, version: 1 }, last: None }
+        Self { origin: Origin { id: rng.next_u64() >> 2, version: 1 }, last: None, phone_ice: None }
+    }
+
+    /// Notes what this leg's phone says of its ICE side. True if it had said otherwise before: it restarts ICE.
+    pub(crate) fn heard_from(&mut self, description: &Description) -> bool {
+        let Some(ice) = &description.ice else { return false };
+        let heard = (ice.ufrag.clone(), Zeroizing::new(ice.pwd.clone()));
+        let earlier = self.phone_ice.replace(heard);
+        earlier.is_some_and(|earlier| Some(earlier) != self.phone_ice)
     }
 
     /// The other leg's offer as this leg is told it.

@@ -18,9 +18,6 @@ use super::pseudonym::{Pseudonym, PseudonymKey};
 /// transfer by hand, few enough that one stolen account cannot fill the relay.
 pub const MAX_CALLS_PER_ACCOUNT: usize = 4;
 
-/// Calls the whole gateway carries or is asked for at a time: each takes about 20 KB of signalling state.
-pub const MAX_CALLS: usize = 4_096;
-
 /// Password guesses per second; passwords have 128 bits, so this only keeps digest work cheap.
 pub const GUESSES_PER_S: u32 = 5;
 
@@ -59,6 +56,11 @@ impl TokenBucket {
             }
             None => false,
         }
+    }
+
+    /// Gives a token back: what it was taken for does not count after all.
+    pub fn put_back(&mut self) {
+        self.nano_tokens = (self.nano_tokens + NANO).min(u64::from(self.burst) * NANO);
     }
 
     fn is_full(&mut self, now: Instant) -> bool {
@@ -124,6 +126,8 @@ impl Guesses {
     }
 
     /// True if one more guess is allowed now. When too many networks guess at once, nobody new may.
+    ///
+    /// A right password is [`put back`](Guesses::put_back): ten phones behind one router may all come back at once.
     pub(crate) fn take(&mut self, origin: Origin, name: &str, now: Instant) -> bool {
         let key = self.key.of(&[origin.0.bytes(), name.as_bytes()]);
         if !self.buckets.contains_key(&key) && self.buckets.len() >= MAX_GUESS_BUCKETS {
@@ -133,6 +137,13 @@ impl Guesses {
             }
         }
         self.buckets.entry(key).or_insert_with(|| TokenBucket::new(GUESSES_PER_S, GUESSES_PER_S, now)).take(now)
+    }
+
+    /// The guess was no guess.
+    pub(crate) fn put_back(&mut self, origin: Origin, name: &str) {
+        if let Some(bucket) = self.buckets.get_mut(&self.key.of(&[origin.0.bytes(), name.as_bytes()])) {
+            bucket.put_back();
+        }
     }
 }
 

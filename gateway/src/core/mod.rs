@@ -6,9 +6,11 @@
 pub mod accounts;
 mod answers;
 mod authentication;
+mod b2bua;
 mod bindings;
 mod flows;
 mod fork;
+mod gateway;
 mod hide;
 mod lease;
 pub mod limits;
@@ -20,7 +22,12 @@ pub mod settings;
 pub mod totals;
 
 pub use accounts::{AccountName, Accounts, Verifier};
+pub use authentication::{MAX_NONCES_PER_FLOW, NONCE_LIFE};
+pub use b2bua::{REFUSAL_AFTER, REFUSAL_JITTER};
+pub use bindings::MAX_DEVICES_PER_ACCOUNT;
+pub use flows::SIGN_IN_WITHIN;
+pub use gateway::Gateway;
 pub use limits::{Origin, OriginSalt};
 pub use output::Output;
-pub use registrar::FLOW_TIMER_S;
+pub use registrar::{FLOW_TIMER_S, MAX_EXPIRES_S, MIN_EXPIRES_S};
 pub use settings::{RelayAddresses, Settings};

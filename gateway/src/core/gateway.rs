@@ -1,0 +1,294 @@
+//! The gateway's signalling: one object that takes messages and time in, and gives messages and orders out.
+//!
+//! ```text
+//! flows ─▶ wire ─▶ UserAgent ─┬─ REGISTER ─▶ authentication ─▶ registrar ─▶ bindings
+//!                             └─ INVITE … ─▶ b2bua ─▶ UserAgent (other leg) ─▶ flows
+//!                                              └────▶ relay orders
+//! ```
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use rand_core::RngCore;
+use undertone_sip::user_agent::{self, Event, FlowId, FlowIdentity, Transport, UserAgent};
+use undertone_sip::wire::{HeaderName, Message, Method, ParseError, Request, Response};
+
+use super::accounts::{AccountName, Accounts};
+use super::answers::{self, Answer};
+use super::authentication::Authenticator;
+use super::b2bua::{B2bua, Surroundings};
+use super::bindings::Bindings;
+use super::flows::Flows;
+use super::hide;
+use super::limits::Origin;
+use super::output::Output;
+use super::pseudonym::PseudonymKey;
+use super::registrar;
+use super::relay::RelayEvent;
+use super::settings::Settings;
+use super::totals::{Count, Totals};
+
+/// Session interval asked for on each leg (RFC 4028): a phone that vanished without a word keeps its relay slot for
+/// at most this long, if the relay's own silence does not end the call before.
+const SESSION_EXPIRES_S: u32 = 600;
+
+/// The signalling core.
+pub struct Gateway<R: RngCore> {
+    settings: Settings,
+    agent: UserAgent<R>,
+    rng: R,
+    accounts: Accounts,
+    flows: Flows,
+    bindings: Bindings,
+    authenticator: Authenticator,
+    devices: PseudonymKey,
+    calls: B2bua,
+    totals: Totals,
+    outputs: VecDeque<Output>,
+}
+
+impl<R: RngCore> Gateway<R> {
+    /// A gateway without accounts and flows. The user agent draws from a random source of its own.
+    pub fn new(settings: Settings, mut rng: R, agent_rng: R) -> Self {
+        let agent_settings = user_agent::Settings {
+            session_expires_s: SESSION_EXPIRES_S,
+            surfaced: vec![Method::Register, Method::Options],
+            refuse_last_hop: true,
+            ..user_agent::Settings::default()
+        };
+        Self {
+            agent: UserAgent::new(agent_settings, agent_rng),
+            authenticator: Authenticator::new(&mut rng),
+            devices: PseudonymKey::draw(&mut rng),
+            calls: B2bua::new(settings.max_calls),
+            settings,
+            rng,
+            accounts: Accounts::new(),
+            flows: Flows::default(),
+            bindings: Bindings::default(),
+            totals: Totals::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A new snapshot of the account store. Flows of accounts that are gone, or have another password, are closed.
+    pub fn handle_accounts(&mut self, accounts: Accounts, now: Instant) {
+        let earlier = std::mem::replace(&mut self.accounts, accounts);
+        for flow in self.flows.signed_in_where(|account| !self.accounts.still_holds(account, &earlier)) {
+            self.close(flow, now);
+        }
+    }
+
+    /// A phone connected, from the network that `origin` stands for.
+    pub fn handle_flow_opened(&mut self, flow: FlowId, transport: Transport, origin: Origin, now: Instant) {
+        self.totals.add(Count::FlowOpened);
+        self.flows.open(flow, transport, origin, now);
+        let identity = FlowIdentity {
+            transport,
+            sent_by: self.settings.domain.as_str().to_owned(),
+            contact: hide::contact(&mut self.rng, &self.settings, transport),
+        };
+        self.agent.handle_flow_opened(flow, identity, now);
+        self.settle(now);
+    }
+
+    /// A connection is gone: its bindings and calls go with it.
+    pub fn handle_flow_closed(&mut self, flow: FlowId, now: Instant) {
+        if self.flows.close(flow).is_some() {
+            self.bindings.handle_flow_closed(flow);
+            self.agent.handle_flow_closed(flow, now);
+            self.settle(now);
+        }
+    }
+
+    /// One message from a flow, or what was wrong with it.
+    pub fn handle_stream_message(&mut self, flow: FlowId, message: Result<Message, ParseError>, now: Instant) {
+        let Some(state) = self.flows.get_mut(flow) else { return };
+        if !state.messages.take(now) {
+            self.totals.add(Count::Limited);
+            return self.close(flow, now);
+        }
+        match message {
+            Ok(message) => self.agent.handle_message(flow, message, now),
+            Err(error) => {
+                self.totals.add(Count::MessageRefused);
+                self.agent.handle_parse_error(flow, error, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The relay reports.
+    pub fn handle_relay_event(&mut self, event: RelayEvent, now: Instant) {
+        match event {
+            RelayEvent::Silent { slot } => self.with_calls(now, |calls, around| calls.handle_silence(slot, around)),
+        }
+        self.settle(now);
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for flow in self.bindings.handle_timeout(now) {
+            self.sign_out_if_unbound(flow);
+        }
+        while let Some(flow) = self.flows.overdue(now) {
+            self.totals.add(Count::Limited);
+            self.close(flow, now);
+        }
+        self.agent.handle_timeout(now);
+        self.with_calls(now, B2bua::handle_timeout);
+        self.settle(now);
+    }
+
+    /// When [`Gateway::handle_timeout`] must be called at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let parts = [
+            self.agent.poll_timeout(),
+            self.calls.poll_timeout(),
+            self.bindings.poll_timeout(),
+            self.flows.poll_timeout(),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Counters, rounded.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Lets the user agent's events take effect, and theirs, until nothing is left but messages to send.
+    fn settle(&mut self, now: Instant) {
+        while let Some(output) = self.agent.poll_output() {
+            match output {
+                user_agent::Output::Transmit { flow, bytes } => {
+                    self.outputs.push_back(Output::Transmit { flow, bytes })
+                }
+                user_agent::Output::Event(event) => self.handle_event(event, now),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::IncomingInvite { session, flow, request } => {
+                let account = self.flows.get(flow).and_then(|flow| flow.account.clone());
+                let account = account.as_ref();
+                self.with_calls(now, |calls, around| calls.handle_invite(session, flow, account, &request, around));
+            }
+            Event::Progress { session, status, sdp } => {
+                self.with_calls(now, |calls, around| calls.handle_progress(session, status, sdp.as_deref(), around));
+            }
+            Event::Answered { session, sdp } => {
+                self.with_calls(now, |calls, around| calls.handle_answered(session, &sdp, around));
+            }
+            Event::Rejected { session, status, reason: _ } => {
+                self.with_calls(now, |calls, around| calls.handle_rejected(session, status, around));
+            }
+            Event::Ended { session, cause: _ } => {
+                self.with_calls(now, |calls, around| calls.handle_ended(session, around));
+            }
+            Event::Reoffer { session, sdp } => {
+                self.with_calls(now, |calls, around| calls.handle_reoffer(session, &sdp, around));
+            }
+            Event::ReofferAnswered { session, sdp } => {
+                self.with_calls(now, |calls, around| calls.handle_reoffer_answered(session, &sdp, around));
+            }
+            Event::ReofferRefused { session, status } => {
+                self.with_calls(now, |calls, around| calls.handle_reoffer_refused(session, status, around));
+            }
+            Event::IncomingRequest { transaction, flow, request } => {
+                let response = self.answer(flow, &request, now);
+                self.agent.respond(transaction, response, now);
+            }
+            // The ACK changes nothing here: the call is joined since the answer. The gateway asks nothing of its own.
+            Event::Confirmed { .. } | Event::Response { .. } | Event::RequestTimedOut { .. } => {}
+        }
+    }
+
+    fn answer(&mut self, flow: FlowId, request: &Request, now: Instant) -> Response {
+        if request.method == Method::Register {
+            return self.register(flow, request, now);
+        }
+        answers::options()
+    }
+
+    fn register(&mut self, flow: FlowId, request: &Request, now: Instant) -> Response {
+        let result = self.authenticate(flow, request, now).and_then(|account| {
+            let (bindings, settings) = (&mut self.bindings, &self.settings);
+            registrar::handle_register(request, &account, flow, bindings, &self.devices, settings, now)
+                .map(|response| (account, response))
+        });
+        match result {
+            Ok((account, response)) => {
+                self.sign_in(flow, account);
+                self.sign_out_if_unbound(flow);
+                response
+            }
+            Err(answer) => {
+                if answer.status != answers::UNAUTHORIZED.status {
+                    self.totals.add(Count::SignInRefused);
+                }
+                answer.into_response()
+            }
+        }
+    }
+
+    /// Who sends this REGISTER: the account of the flow, or whoever proves himself on a flow without one.
+    fn authenticate(&mut self, flow: FlowId, request: &Request, now: Instant) -> Result<AccountName, Answer> {
+        let state = self.flows.get_mut(flow).ok_or(answers::NOT_SIGNED_IN)?;
+        let signed_in = state.account.clone();
+        if let Some(account) = &signed_in
+            && request.headers.get(&HeaderName::Authorization).is_none()
+        {
+            return Ok(account.clone());
+        }
+        let account = self.authenticator.check(request, state, &self.accounts, &self.settings, &mut self.rng, now)?;
+        match signed_in {
+            Some(other) if other != account => Err(answers::OTHER_ACCOUNT),
+            Some(_) | None => Ok(account),
+        }
+    }
+
+    fn sign_in(&mut self, flow: FlowId, account: AccountName) {
+        if self.flows.sign_in(flow, account) {
+            self.totals.add(Count::SignedIn);
+        }
+    }
+
+    /// A flow belongs to its account for as long as a binding leads down it.
+    fn sign_out_if_unbound(&mut self, flow: FlowId) {
+        if !self.bindings.is_bound(flow) {
+            self.flows.sign_out(flow);
+        }
+    }
+
+    fn close(&mut self, flow: FlowId, now: Instant) {
+        self.handle_flow_closed(flow, now);
+        self.outputs.push_back(Output::CloseFlow { flow });
+    }
+
+    fn with_calls(&mut self, now: Instant, act: impl FnOnce(&mut B2bua, &mut Surroundings<'_, R>)) {
+        let mut around = Surroundings {
+            agent: &mut self.agent,
+            rng: &mut self.rng,
+            settings: &self.settings,
+            flows: &self.flows,
+            bindings: &self.bindings,
+            totals: &mut self.totals,
+            outputs: &mut self.outputs,
+            now,
+        };
+        act(&mut self.calls, &mut around);
+    }
+}
+
+impl<R: RngCore> std::fmt::Debug for Gateway<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
