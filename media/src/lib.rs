@@ -17,8 +17,8 @@ pub mod session;
 pub mod srtp;
 pub mod verify;
 
-#[cfg(test)]
-mod synthetic_speech;
-
 /// Samples per second of all sound inside the phone (mono `f32`).
 pub const SAMPLE_RATE_HZ: u32 = 48_000;
+
+#[cfg(test)]
+mod synthetic_speech;

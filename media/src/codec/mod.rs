@@ -8,9 +8,6 @@ mod decoder;
 mod encoder;
 mod libopus;
 
-#[cfg(test)]
-mod codec_test;
-
 pub use decoder::{Decoder, MAX_PACKET_SAMPLES, has_fec, packet_samples};
 pub use encoder::Encoder;
 
@@ -39,3 +36,6 @@ pub enum CodecError {
     #[error("the packet is not valid Opus; it was dropped")]
     Packet,
 }
+
+#[cfg(test)]
+mod tests;

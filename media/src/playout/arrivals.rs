@@ -34,6 +34,9 @@ const BACKLOG_ABOVE: i64 = samples(15) as i64;
 /// How many frames count as the first.
 const FIRST_FRAMES: usize = 100;
 
+/// When so many frames in a row come later than any wait allows, the path itself has become longer.
+const FRAMES_OF_NEW_PATH: usize = 10;
+
 /// The wait at the start.
 const FIRST_WAIT: i64 = samples(20) as i64;
 
@@ -91,6 +94,9 @@ impl Arrivals {
             self.oldest = (self.oldest + 1) % WINDOW;
         }
         self.update();
+        if offset - self.earliest > MOST_WAIT {
+            self.follow_longer_path();
+        }
     }
 
     /// Whether any frame is known.
@@ -106,6 +112,24 @@ impl Arrivals {
     /// How long after the earliest moment frames should be played.
     pub(super) fn wait(&self) -> i64 {
         self.wait
+    }
+
+    /// Forgets the frames of a path that is gone, once enough came over the new one.
+    fn follow_longer_path(&mut self) {
+        let count = self.offsets.len();
+        let newest = (1..=FRAMES_OF_NEW_PATH).filter_map(|back| {
+            let at = (self.oldest + 2 * count).checked_sub(back)?.checked_rem(count)?;
+            self.offsets.get(at).copied()
+        });
+        self.scratch.clear();
+        self.scratch.extend(newest);
+        let all_late = self.scratch.iter().all(|offset| offset - self.earliest > MOST_WAIT);
+        if count > FRAMES_OF_NEW_PATH && all_late {
+            self.offsets.clear();
+            self.offsets.extend_from_slice(&self.scratch);
+            self.oldest = 0;
+            self.update();
+        }
     }
 
     fn update(&mut self) {
@@ -167,6 +191,22 @@ mod tests {
             arrivals.record(n * 960 + 3_000, n * 960);
         }
         assert_eq!((arrivals.earliest(), arrivals.wait()), (3_000, LEAST_WAIT));
+    }
+
+    #[test]
+    fn a_path_that_became_much_longer_is_followed_within_a_fifth_of_a_second() {
+        for known in [30, 400, 555] {
+            let mut arrivals = Arrivals::new();
+            for n in 0..known {
+                arrivals.record(n * 960, n * 960);
+            }
+            for n in known..known + 9 {
+                arrivals.record(n * 960 + 96_000, n * 960);
+            }
+            assert_eq!(arrivals.earliest(), 0);
+            arrivals.record((known + 9) * 960 + 96_000, (known + 9) * 960);
+            assert_eq!((arrivals.earliest(), arrivals.wait()), (96_000, FIRST_WAIT));
+        }
     }
 
     #[test]

@@ -10,9 +10,6 @@ mod stats;
 mod store;
 mod stretch;
 
-#[cfg(test)]
-mod buffer_test;
-
 pub use buffer::{Incoming, Playout};
 pub use stats::Stats;
 
@@ -20,3 +17,6 @@ pub use stats::Stats;
 const fn samples(milliseconds: usize) -> usize {
     milliseconds * (crate::SAMPLE_RATE_HZ as usize / 1_000)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,10 @@ mod compound;
 mod reception;
 mod schedule;
 
-#[cfg(test)]
-mod rtcp_test;
-
 pub use compound::{Compound, Report, ReportBlock, SenderInfo, parse};
 pub use reception::Reception;
 pub(crate) use reception::duration_of;
 pub use schedule::{NtpClock, Schedule};
+
+#[cfg(test)]
+mod tests;

@@ -15,13 +15,6 @@ mod reports;
 mod settings;
 mod stats;
 
-#[cfg(test)]
-mod call_pair;
-#[cfg(test)]
-mod session_test;
-#[cfg(test)]
-mod traffic_test;
-
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -403,3 +396,6 @@ fn samples_since(before: Instant, now: Instant) -> u32 {
     let nanos = now.saturating_duration_since(before).as_nanos();
     (nanos * u128::from(crate::SAMPLE_RATE_HZ) / 1_000_000_000) as u32
 }
+
+#[cfg(test)]
+mod tests;

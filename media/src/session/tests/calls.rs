@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use str0m_netem::{NetemConfig, Probability, RandomLoss};
 
 use super::call_pair::{FRAME, MS, OURS, PLAIN_PAYLOADS, Pair, Setup};
-use super::*;
 use crate::dtls::{Failure, Version};
 use crate::rtp;
+use crate::session::*;
 use crate::synthetic_speech::{align, level, speech};
 
 const SECOND: usize = 48_000;

@@ -6,9 +6,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use str0m_netem::{Input, Netem, NetemConfig, Output as Link};
 
-use super::{Event, Output, Payloads, Session, Settings, SoundGate, Stats};
 use crate::certificate::Certificate;
 use crate::dtls::{Peer, Role};
+use crate::session::{Event, Output, Payloads, Session, Settings, SoundGate, Stats};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const FRAME: usize = 960;

@@ -131,6 +131,16 @@ fn a_stall_is_caught_up_with() {
 }
 
 #[test]
+fn a_path_that_becomes_a_second_longer_is_followed() {
+    let call = Call::new(14, 500);
+    let heard = call.play(|n| vec![call.sent_at(n) + if n < 200 { 20 * MS } else { 1_020 * MS }], 480);
+    println!("{:?}", heard.stats);
+    let (_, alike) = align(&call.said[FRAME * 280..FRAME * 400], &heard.sound[FRAME * 320..], FRAME * 25);
+    assert!(alike > 0.9, "correlation {alike}, {:?}", heard.stats);
+    assert!(heard.stats.actual < 40 * MS, "{:?}", heard.stats);
+}
+
+#[test]
 fn duplicates_and_reordering_change_nothing_heard() {
     let call = Call::new(9, 300);
     let arrive = |n: usize| {

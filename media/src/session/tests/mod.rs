@@ -1,0 +1,5 @@
+//! Calls between two sessions in virtual time, as the people and as an observer see them.
+
+mod call_pair;
+mod calls;
+mod traffic;
