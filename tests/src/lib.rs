@@ -1,3 +1,4 @@
 //! What the test suites of the whole product share.
 
 pub mod correlation;
+pub mod live;

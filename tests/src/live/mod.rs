@@ -1,0 +1,12 @@
+//! Real processes on loopback: a gateway and phones, driven as a person would, by lines on standard
+//! input and JSON lines on standard output.
+
+mod gateway;
+mod phone;
+mod process;
+mod speech;
+
+pub use gateway::{DOMAIN, Gateway};
+pub use phone::{Phone, PhoneOptions};
+pub use process::{LiveError, Process, binary};
+pub use speech::{Speech, read_wav};
