@@ -58,6 +58,7 @@ impl Headers {
     }
 
     /// All elements of a list header, over all its fields, split at top-level commas and trimmed.
+    /// Not for challenges and credentials, whose own parameters stand between commas: use [`Headers::get_all`].
     pub fn values<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a str> {
         self.get_all(name).flat_map(split_commas).filter(|value| !value.is_empty())
     }
