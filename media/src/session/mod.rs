@@ -174,9 +174,9 @@ impl<R: RngCore> Session<R> {
     }
 
     /// Sends a key (0–9, `*`, `#`, A–D); false if it is no key, the other side takes none, the call is on
-    /// hold or too many are waiting.
+    /// hold, too many are waiting, or the verification has not passed: keys can be secrets.
     pub fn send_dtmf(&mut self, digit: char) -> bool {
-        !self.failed && self.outgoing.push_digit(digit)
+        !self.failed && self.gate == SoundGate::Open && self.outgoing.push_digit(digit)
     }
 
     /// Sends a data frame through the encrypted channel, one per DTLS record: for the verification.

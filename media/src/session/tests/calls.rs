@@ -132,6 +132,7 @@ fn hold_is_told_inside_the_channel_and_taken_back() {
 fn sound_waits_for_the_verification_and_muting_silences() {
     let mut pair = Pair::encrypted(Setup { sound: SoundGate::UntilVerified, ..OURS }, NetemConfig::new());
     pair.a.say(speech(26, SECOND));
+    assert!(!pair.a.session.send_dtmf('1'), "a key may be a secret");
     pair.run(2_000 * MS);
     assert!(level(&pair.b.heard) < 1e-3, "nothing before the verification");
     assert!(pair.b.stats().playout.played_frames > 80, "but packets all the same");
