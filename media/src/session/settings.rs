@@ -45,8 +45,8 @@ pub enum SoundGate {
     /// As soon as it is encrypted.
     #[default]
     Open,
-    /// Only encoded silence until [`Session::open_sound`](super::Session::open_sound): a pinned contact
-    /// is heard and hears after the verification passed.
+    /// Only encoded silence until [`Session::open_sound`](super::Session::open_sound), and no
+    /// keys: for a pinned contact, whose verification must pass first.
     UntilVerified,
 }
 
