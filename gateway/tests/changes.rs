@@ -62,6 +62,27 @@ fn an_ice_restart_gives_its_leg_new_credentials_and_leaves_the_other_alone() {
 }
 
 #[test]
+fn a_phone_that_asks_again_for_a_refused_ice_restart_gets_it() {
+    let mut world = World::new(1);
+    let (alice, bob) = (world.phone("alice"), world.phone("bob"));
+    let (here, there) = world.talk(alice, bob);
+    let mut offer = description(alice.0 as u8);
+    offer.ice.as_mut().unwrap().ufrag = "restarted".to_owned();
+    for direction in [Direction::SendOnly, Direction::Inactive] {
+        offer.direction = direction;
+        world.act(alice, |agent, now| agent.reoffer(here, offer.to_bytes(), now));
+        if direction == Direction::SendOnly {
+            world.act(bob, |agent, now| agent.refuse_reoffer(there, 488, "", now));
+            assert_eq!(world.restarts, 0);
+        } else {
+            let body = answer(bob.0 as u8, &world.offered_to(bob).unwrap());
+            world.act(bob, |agent, now| agent.accept_reoffer(there, body, now));
+            assert_eq!(world.restarts, 1);
+        }
+    }
+}
+
+#[test]
 fn a_change_the_other_side_refuses_leaves_the_call_as_it_was() {
     let mut world = World::new(1);
     let (alice, bob) = (world.phone("alice"), world.phone("bob"));

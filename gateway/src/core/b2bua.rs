@@ -27,7 +27,7 @@ use super::answers::{self, Answer};
 use super::bindings::Bindings;
 use super::flows::Flows;
 use super::fork::{self, Branch, Fork};
-use super::hide::{self, Caller, LegSdp, OfferShape};
+use super::hide::{self, Caller, IceMark, LegSdp, OfferShape};
 use super::lease::Lease;
 use super::limits::MAX_CALLS_PER_ACCOUNT;
 use super::output::Output;
@@ -87,8 +87,8 @@ enum Phase {
 struct Change {
     asker: Side,
     shape: OfferShape,
-    /// The asker restarts ICE: its leg gets new credentials with the answer.
-    restarts_ice: bool,
+    /// The asker's ICE side. If it is new, the asker restarts ICE and its leg gets new credentials with the answer.
+    ice: Option<IceMark>,
 }
 
 /// All calls.
@@ -122,6 +122,12 @@ impl B2bua {
             by_slot: BTreeMap::new(),
             next: 0,
         }
+    }
+
+    /// Whether nothing of any call is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let indexes_are_empty = self.by_account.is_empty() && self.refusals.is_empty() && self.by_slot.is_empty();
+        self.calls.is_empty() && self.sessions.is_empty() && indexes_are_empty && self.slots.in_use() == 0
     }
 
     /// When [`B2bua::handle_timeout`] has something to do.
@@ -204,7 +210,7 @@ impl B2bua {
             self.drop_branch(callee, true, around);
             return self.refuse_if_over(id, around);
         };
-        callee.sdp.heard_from(&answer);
+        callee.sdp.agree_on_ice(IceMark::of(&answer));
         // One answer per offer: what came early stands (RFC 3261 §13.2.1).
         let body = early_answer.take().unwrap_or_else(|| {
             let credentials = callee.lease.credentials(Side::Caller);
@@ -288,7 +294,7 @@ impl B2bua {
         let Some((id, side)) = self.sessions.get(&session).copied() else { return };
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Phase::Joined { callee, changing } = &mut call.phase else { return };
-        let Some(Change { asker, shape, restarts_ice }) = changing.take_if(|change| change.asker != side) else {
+        let Some(Change { asker, shape, ice }) = changing.take_if(|change| change.asker != side) else {
             return;
         };
         // The leg has switched to an answer that cannot be passed on: nothing both sides agree on is left.
@@ -297,7 +303,7 @@ impl B2bua {
             Side::Caller => (call.caller, &mut call.caller_sdp),
             Side::Callee => (callee.session, &mut callee.sdp),
         };
-        if restarts_ice {
+        if leg.agree_on_ice(ice) {
             around.outputs.push_back(Output::Relay(callee.lease.restart(asker, around.rng)));
         }
         let body = leg.answer(&answer, &shape, &around.settings.relay, callee.lease.credentials(asker));
@@ -370,7 +376,7 @@ impl B2bua {
             false => Phase::Asking { fork: Fork::new(branches), early_answer: None },
         };
         let mut caller_sdp = LegSdp::draw(around.rng);
-        caller_sdp.heard_from(&asked.offer);
+        caller_sdp.agree_on_ice(IceMark::of(&asked.offer));
         let call = Call {
             caller: session,
             caller_flow: flow,
@@ -448,13 +454,12 @@ impl B2bua {
             return Err(answers::CHANGE_PENDING);
         }
         let offer = hide::read_offer(sdp)?;
-        let (asker, other, other_session) = match side {
-            Side::Caller => (&mut call.caller_sdp, &mut callee.sdp, callee.session),
-            Side::Callee => (&mut callee.sdp, &mut call.caller_sdp, call.caller),
+        let (other, other_session) = match side {
+            Side::Caller => (&mut callee.sdp, callee.session),
+            Side::Callee => (&mut call.caller_sdp, call.caller),
         };
-        let restarts_ice = asker.heard_from(&offer);
         let body = other.offer(&offer, &around.settings.relay, callee.lease.credentials(side.other()));
-        *changing = Some(Change { asker: side, shape: OfferShape::of(&offer), restarts_ice });
+        *changing = Some(Change { asker: side, shape: OfferShape::of(&offer), ice: IceMark::of(&offer) });
         around.agent.reoffer(other_session, body, around.now);
         Ok(())
     }

@@ -58,6 +58,8 @@ pub(crate) struct Bindings {
     by_flow: BTreeMap<FlowId, BTreeSet<(AccountName, Device)>>,
     by_expiry: BTreeSet<(Instant, AccountName, Device)>,
     refreshes: u64,
+    /// Flows that lost their last binding, until somebody asks.
+    orphans: BTreeSet<FlowId>,
 }
 
 impl Bindings {
@@ -94,6 +96,7 @@ impl Bindings {
             on_flow.remove(&(account.clone(), *device));
             if on_flow.is_empty() {
                 self.by_flow.remove(&binding.flow);
+                self.orphans.insert(binding.flow);
             }
         }
         self.by_expiry.remove(&(binding.expires, account.clone(), *device));
@@ -115,30 +118,24 @@ impl Bindings {
         }
     }
 
-    /// Removes the bindings whose time is over; the flows they led down.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> BTreeSet<FlowId> {
-        let mut flows = BTreeSet::new();
+    /// Removes the bindings whose time is over.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some((expires, account, device)) = self.by_expiry.first().cloned()
             && expires <= now
         {
-            flows.extend(self.flow_of(&account, &device));
             self.unbind(&account, &device);
         }
-        flows
     }
 
-    fn flow_of(&self, account: &AccountName, device: &Device) -> Option<FlowId> {
-        Some(self.accounts.get(account)?.get(device)?.flow)
+    /// The flows whose last binding has gone since this was last asked.
+    pub(crate) fn take_orphans(&mut self) -> Vec<FlowId> {
+        let flows = std::mem::take(&mut self.orphans);
+        flows.into_iter().filter(|flow| !self.by_flow.contains_key(flow)).collect()
     }
 
     /// When the next binding's time is over.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.by_expiry.first().map(|(expires, _, _)| *expires)
-    }
-
-    /// True if some binding leads down this flow.
-    pub(crate) fn is_bound(&self, flow: FlowId) -> bool {
-        self.by_flow.contains_key(&flow)
     }
 
     /// The binding of one device: its expiry, if it leads down `flow`.
@@ -190,7 +187,7 @@ mod tests {
         bindings.bind(&alice(), phone("a", 1), FlowId(1), now + HOUR).unwrap();
         bindings.bind(&alice(), phone("a", 1), FlowId(2), now + HOUR).unwrap();
         assert_eq!(bindings.targets(&alice()), [FlowId(2)]);
-        assert!(!bindings.is_bound(FlowId(1)));
+        assert_eq!(bindings.take_orphans(), [FlowId(1)]);
         bindings.handle_flow_closed(FlowId(1));
         assert_eq!(bindings.targets(&alice()), [FlowId(2)]);
     }
@@ -213,15 +210,18 @@ mod tests {
             bindings.bind(&alice(), phone("a", 1), FlowId(1), now + HOUR).unwrap();
             bindings.bind(&alice(), phone("a", 1), FlowId(1), now + 2 * HOUR).unwrap();
             assert_eq!(bindings.poll_timeout(), Some(now + 2 * HOUR));
-            assert!(bindings.handle_timeout(now + HOUR).is_empty());
+            bindings.handle_timeout(now + HOUR);
+            assert!(bindings.take_orphans().is_empty());
             assert_eq!(bindings.on_flow(&alice(), FlowId(1)), Some(now + 2 * HOUR));
             match end {
-                0 => assert_eq!(bindings.handle_timeout(now + 2 * HOUR), BTreeSet::from([FlowId(1)])),
+                0 => bindings.handle_timeout(now + 2 * HOUR),
                 1 => bindings.handle_flow_closed(FlowId(1)),
                 _ => bindings.unbind_all(&alice()),
             }
             assert!(bindings.accounts.is_empty() && bindings.by_flow.is_empty() && bindings.by_expiry.is_empty());
             assert_eq!(bindings.poll_timeout(), None);
+            assert_eq!(bindings.take_orphans(), [FlowId(1)]);
+            assert!(bindings.orphans.is_empty());
         }
     }
 

@@ -128,9 +128,8 @@ impl<R: RngCore> Gateway<R> {
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for flow in self.bindings.handle_timeout(now) {
-            self.sign_out_if_unbound(flow);
-        }
+        self.bindings.handle_timeout(now);
+        self.sign_out_unbound();
         while let Some(flow) = self.flows.overdue(now) {
             self.totals.add(Count::Limited);
             self.close(flow, now);
@@ -154,6 +153,12 @@ impl<R: RngCore> Gateway<R> {
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Whether no call is known any more, nor anything that was sent or awaited for one. So it is half a minute after
+    /// the last call.
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.agent.is_idle()
     }
 
     /// Counters, rounded.
@@ -226,7 +231,7 @@ impl<R: RngCore> Gateway<R> {
         match result {
             Ok((account, response)) => {
                 self.sign_in(flow, account);
-                self.sign_out_if_unbound(flow);
+                self.sign_out_unbound();
                 response
             }
             Err(answer) => {
@@ -255,14 +260,14 @@ impl<R: RngCore> Gateway<R> {
     }
 
     fn sign_in(&mut self, flow: FlowId, account: AccountName) {
-        if self.flows.sign_in(flow, account) {
+        if self.bindings.on_flow(&account, flow).is_some() && self.flows.sign_in(flow, account) {
             self.totals.add(Count::SignedIn);
         }
     }
 
     /// A flow belongs to its account for as long as a binding leads down it.
-    fn sign_out_if_unbound(&mut self, flow: FlowId) {
-        if !self.bindings.is_bound(flow) {
+    fn sign_out_unbound(&mut self) {
+        for flow in self.bindings.take_orphans() {
             self.flows.sign_out(flow);
         }
     }

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rand_core::RngCore;
+use ring::digest::{SHA256, digest};
 use undertone_sip::sdp::{Candidate, Description, Ice, Origin, OtherMedia, SdpRefusal, Setup};
 use undertone_sip::user_agent::Transport;
 use undertone_sip::wire::uri::{host_to_string, is_sip, parse_uri};
@@ -110,27 +111,38 @@ impl OfferShape {
     }
 }
 
+/// A phone's ICE user name and password, as a hash: enough to see that they have changed, which restarts ICE
+/// (RFC 8839 §4.4.1.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IceMark([u8; 32]);
+
+impl IceMark {
+    pub(crate) fn of(description: &Description) -> Option<Self> {
+        let ice = description.ice.as_ref()?;
+        // Neither part can hold a space.
+        Some(Self(hash(Zeroizing::new(format!("{} {}", ice.ufrag, ice.pwd)).as_bytes())))
+    }
+}
+
 /// The session descriptions one leg is sent: same random number, one version more per change.
 #[derive(Debug)]
 pub(crate) struct LegSdp {
     origin: Origin,
-    last: Option<Description>,
-    /// The phone's ICE user name and password, as it last gave them: new ones restart ICE (RFC 8839 §4.4.1.1.1).
-    phone_ice: Option<(String, Zeroizing<String>)>,
+    /// What was sent last, as a hash without its version.
+    last: Option<[u8; 32]>,
+    phone_ice: Option<IceMark>,
 }
 
 impl LegSdp {
     pub(crate) fn draw(rng: &mut impl RngCore) -> Self {
         // 62 bits, as some phones read the number as a signed 64-bit integer (RFC 3264 §5).
-        Self { origin: Origin { id: rng.next_u64() >> 2, version: 1 }, last: None, phone_ice: None }
+        Self { origin: Origin { id: rng.next_u64() >> 2, version: 0 }, last: None, phone_ice: None }
     }
 
-    /// Notes what this leg's phone says of its ICE side. True if it had said otherwise before: it restarts ICE.
-    pub(crate) fn heard_from(&mut self, description: &Description) -> bool {
-        let Some(ice) = &description.ice else { return false };
-        let heard = (ice.ufrag.clone(), Zeroizing::new(ice.pwd.clone()));
-        let earlier = self.phone_ice.replace(heard);
-        earlier.is_some_and(|earlier| Some(earlier) != self.phone_ice)
+    /// Notes the ICE side of this leg's phone, as agreed. True if it was another before: the phone restarts ICE.
+    pub(crate) fn agree_on_ice(&mut self, mark: Option<IceMark>) -> bool {
+        let earlier = std::mem::replace(&mut self.phone_ice, mark);
+        earlier.is_some() && earlier != mark
     }
 
     /// The other leg's offer as this leg is told it.
@@ -153,15 +165,19 @@ impl LegSdp {
     }
 
     fn write(&mut self, mut description: Description) -> Vec<u8> {
-        description.origin = self.origin;
-        if self.last.as_ref().is_some_and(|last| *last != description) {
+        let content = hash(&Zeroizing::new(description.to_bytes()));
+        if self.last.replace(content) != Some(content) {
             self.origin.version += 1;
-            description.origin = self.origin;
         }
-        let bytes = description.to_bytes();
-        self.last = Some(description);
-        bytes
+        description.origin = self.origin;
+        description.to_bytes()
     }
+}
+
+fn hash(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
 }
 
 fn rebuilt(description: &Description, relay: &RelayAddresses, leg: &LegCredentials) -> Description {

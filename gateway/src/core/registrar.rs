@@ -71,7 +71,9 @@ pub(crate) fn handle_register(
     let expires = now + Duration::from_secs(expires_s.into());
     bindings.bind(account, device, flow, expires).map_err(|_| answers::TOO_MANY_DEVICES)?;
     let mut response = bound(&contact, expires_s);
-    if matches!(device, Device::Instance { reg_id, .. } if reg_id > 0) {
+    // Outbound is in use only if the phone said that it speaks it (RFC 5626 §6).
+    let speaks_outbound = request.headers.lists(&HeaderName::Supported, "outbound");
+    if speaks_outbound && matches!(device, Device::Instance { reg_id, .. } if reg_id > 0) {
         response.headers.push(HeaderName::Require, "outbound");
     }
     Ok(with_constants(response))
