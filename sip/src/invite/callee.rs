@@ -3,13 +3,10 @@
 //! The 2xx is repeated by the call, not the transaction, until its ACK arrives, over TCP and TLS too
 //! (§13.3.1.4); without ACK for 64·T1 the call is hung up.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand_core::RngCore;
 
-use super::acknowledgements::Acknowledgements;
-use super::offer::Exchange;
 use super::session::{Acceptance, Phase, Role, Session, SessionAlarm, sdp_of};
 use super::session_timer::{MIN_SE_S, SessionTimer};
 use crate::dialog::Dialog;
@@ -50,34 +47,17 @@ impl Session {
             None => return Err(Reply::new(500)),
         };
         context.layer.assign(transaction, id);
+        let peer_allows_update = request.headers.lists(&HeaderName::Allow, "UPDATE");
+        let timer = SessionTimer::new(context.settings.session_expires_s);
+        let names = (dialog.call_id.clone(), transaction);
         let session = Self {
-            id,
-            flow,
             role: Role::Callee,
             phase: Phase::Incoming,
-            told_over: false,
-            call_id: dialog.call_id.clone(),
             local_tag,
-            invite: transaction,
-            contact,
-            login: None,
-            authorized: None,
-            early: BTreeMap::new(),
             dialog: Some(dialog),
-            acknowledgements: Acknowledgements::default(),
-            acceptance: None,
-            ringing: None,
-            local_sdp: Vec::new(),
             remote_sdp,
-            timer: SessionTimer::new(context.settings.session_expires_s),
-            exchange: Exchange::Idle,
-            refresh: None,
-            next_offer: None,
-            peer_allows_update: request.headers.lists(&HeaderName::Allow, "UPDATE"),
-            cancel_sent: false,
-            bye: None,
-            bye_wanted: false,
-            request,
+            peer_allows_update,
+            ..Self::begin(id, flow, names, request, contact, timer)
         };
         let expires = session.request.headers.expires().map(|s| Duration::from_secs(s.into()));
         let limit = context.settings.ring_limit;
@@ -103,7 +83,6 @@ impl Session {
             reply = reply.with_sdp(sdp);
         }
         context.respond(self.invite, reply, now);
-        self.ringing = Some(status);
         self.arm(context, SessionAlarm::RepeatProvisional, now + PROVISIONAL_PAUSE);
     }
 

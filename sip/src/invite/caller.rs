@@ -3,14 +3,11 @@
 //! The first 2xx makes the call. Any further 2xx from another fork is acknowledged and hung up, and
 //! so is the first if the call was withdrawn or carries no SDP.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rand_core::RngCore;
 
-use super::acknowledgements::Acknowledgements;
-use super::offer::Exchange;
-use super::session::{MAX_EARLY_DIALOGS, Phase, Role, Session, SessionAlarm, sdp_of};
+use super::session::{MAX_EARLY_DIALOGS, Phase, Session, SessionAlarm, sdp_of};
 use super::session_timer::SessionTimer;
 use crate::dialog::Dialog;
 use crate::transaction::{Owner, TIMEOUT};
@@ -48,33 +45,10 @@ impl Session {
         request.body = invite.sdp.clone();
         let transaction = context.start(flow, Owner::Session(id), request.clone(), now)?;
         let session = Self {
-            id,
-            flow,
-            role: Role::Caller,
-            phase: Phase::Calling,
-            told_over: false,
-            call_id,
             local_tag,
-            request,
-            invite: transaction,
-            contact: invite.contact,
             login: invite.credentials,
-            authorized: None,
-            early: BTreeMap::new(),
-            dialog: None,
-            acknowledgements: Acknowledgements::default(),
-            acceptance: None,
-            ringing: None,
             local_sdp: invite.sdp,
-            remote_sdp: Vec::new(),
-            timer,
-            exchange: Exchange::Idle,
-            refresh: None,
-            next_offer: None,
-            peer_allows_update: false,
-            cancel_sent: false,
-            bye: None,
-            bye_wanted: false,
+            ..Self::begin(id, flow, (call_id, transaction), request, invite.contact, timer)
         };
         session.arm(context, SessionAlarm::RingLimit, now + context.settings.ring_limit);
         Some(session)

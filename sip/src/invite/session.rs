@@ -95,8 +95,6 @@ pub(crate) struct Session {
     pub(super) dialog: Option<Dialog>,
     pub(super) acknowledgements: Acknowledgements,
     pub(super) acceptance: Option<Acceptance>,
-    /// Status of the newest provisional answer of a callee.
-    pub(super) ringing: Option<u16>,
     pub(super) local_sdp: Vec<u8>,
     pub(super) remote_sdp: Vec<u8>,
     pub(super) timer: SessionTimer,
@@ -112,6 +110,45 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// A caller's session, with an INVITE out and nothing else; a callee's differs in what it overrides.
+    pub(super) fn begin(
+        id: SessionId,
+        flow: FlowId,
+        (call_id, invite): (String, TransactionId),
+        request: Request,
+        contact: Uri,
+        timer: SessionTimer,
+    ) -> Self {
+        Self {
+            id,
+            flow,
+            role: Role::Caller,
+            phase: Phase::Calling,
+            told_over: false,
+            call_id,
+            local_tag: String::new(),
+            request,
+            invite,
+            contact,
+            login: None,
+            authorized: None,
+            early: BTreeMap::new(),
+            dialog: None,
+            acknowledgements: Acknowledgements::default(),
+            acceptance: None,
+            local_sdp: Vec::new(),
+            remote_sdp: Vec::new(),
+            timer,
+            exchange: Exchange::Idle,
+            refresh: None,
+            next_offer: None,
+            peer_allows_update: false,
+            cancel_sent: false,
+            bye: None,
+            bye_wanted: false,
+        }
+    }
+
     /// Call-ID and our tag: how messages find the session.
     pub(crate) fn key(&self) -> (String, String) {
         (self.call_id.clone(), self.local_tag.clone())

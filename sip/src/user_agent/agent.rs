@@ -20,7 +20,7 @@ use crate::wire::{HeaderName, Message, Method, ParseError, Request, Response, Ur
 /// What was dropped, by reason. Totals only: nothing here tells one call from another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Responses no transaction waits for.
+    /// Responses no transaction waits for, repeated ones included.
     pub stray_responses: u64,
     /// ACKs no dialog waits for.
     pub stray_acks: u64,
