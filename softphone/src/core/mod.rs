@@ -8,11 +8,20 @@
 //! ```
 //! The signalling side and the media path run on different threads and meet only in `MediaCommand` and `MediaEvent`.
 
+mod address;
 pub mod call;
+mod call_control;
 pub mod command;
+mod direct_line;
 pub mod event;
+mod gateway_line;
+mod holding;
 pub mod ice;
+mod line;
 pub mod media_command;
 pub mod media_event;
+pub mod media_path;
+pub mod negotiate;
+pub mod phone;
 pub mod phone_output;
 pub mod phone_settings;
