@@ -18,10 +18,10 @@ use subtle::ConstantTimeEq;
 
 use super::dimpl_engine::DimplEngine;
 use super::engine::{Engine, EngineError, EngineEvent, Progress};
-use super::record::initial_client_hello;
+use super::hellos::{Hellos, Verdict};
 use super::rtc_engine::RtcEngine;
 use super::{Connected, Failure, HANDSHAKE_LIMIT, MAX_MESSAGE_LEN, Output, Peer, Role, SendError, Version};
-use crate::certificate::{Certificate, sha256};
+use crate::certificate::Certificate;
 use crate::keys::ExporterBlock;
 
 /// New attempts after the first: enough for damaged hellos on a bad path, few enough to end soon
@@ -34,10 +34,6 @@ const STALLED_AFTER: Duration = Duration::from_secs(3);
 /// In a readable (DTLS 1.2) handshake even the certificate is no proof that both sides agree. But the
 /// server may be established already, and would not take a new hello: repetitions go first.
 const STALLED_AT_END_AFTER: Duration = Duration::from_secs(15);
-/// A server drops a different hello that comes sooner after the last one: it may be a damaged copy.
-const HELLO_PATIENCE: Duration = Duration::from_secs(1);
-/// Hellos a server turns to; later ones are dropped.
-const MAX_HELLOS: usize = 8;
 /// After a wrong certificate in a readable (DTLS 1.2) handshake, time for an undamaged one to arrive.
 const SECOND_LOOK: Duration = Duration::from_secs(3);
 /// Outputs kept for a caller that does not poll; more are dropped as the network would.
@@ -76,13 +72,6 @@ struct Attempt {
     peer_fingerprint: Option<[u8; 32]>,
 }
 
-/// The ClientHellos a server has seen, by digest.
-#[derive(Default)]
-struct Hellos {
-    current: Option<([u8; 32], Instant)>,
-    retired: Vec<[u8; 32]>,
-}
-
 impl Association {
     /// Starts an association. A client's first datagram is ready at once.
     ///
@@ -115,7 +104,7 @@ impl Association {
             state: State::Handshaking,
             deadline: now + HANDSHAKE_LIMIT,
             attempt: Attempt { restarts: 0, progress: (Progress::Silent, now), peer_fingerprint: None },
-            hellos: Hellos::default(),
+            hellos: Hellos::new(role.other()),
             last_error: None,
             outputs: VecDeque::new(),
             dropped: 0,
@@ -217,8 +206,7 @@ impl Association {
 
     fn restart(&mut self, now: Instant) {
         self.attempt.restarts += 1;
-        // The peer may repeat the same hello: to the new engine it is as good as a new one.
-        self.hellos.current = None;
+        self.hellos.handle_restart();
         self.start_engine(now);
     }
 
@@ -291,6 +279,11 @@ impl Association {
             State::Ended => {}
             State::Connected => self.fail(Failure::Broken),
             State::Handshaking => {
+                // What was once seen is not explained away by what follows from it.
+                let error = match self.last_error {
+                    Some(EngineError::FingerprintMismatch) => EngineError::FingerprintMismatch,
+                    Some(_) | None => error,
+                };
                 self.last_error = Some(error);
                 if error == EngineError::FingerprintMismatch {
                     self.deadline = self.deadline.min(now + SECOND_LOOK);
@@ -329,30 +322,22 @@ impl Association {
         }
     }
 
-    /// Whether a server's engine gets to see the datagram; a new hello may replace the engine.
+    /// Whether the engine gets to see the datagram; the peer's new hello may replace the engine.
     fn admit_hello(&mut self, datagram: &[u8], now: Instant) -> bool {
-        let Some(hello) = initial_client_hello(datagram) else {
-            return true;
-        };
-        let digest = sha256(hello);
-        match self.hellos.current {
-            None => {
-                if self.hellos.retired.contains(&digest) {
-                    return false;
-                }
-                self.hellos.current = Some((digest, now));
-                true
-            }
-            Some((current, _)) if current == digest => true,
-            Some((_, since)) => {
-                let known = self.hellos.retired.contains(&digest);
-                if known || now < since + HELLO_PATIENCE || self.hellos.retired.len() >= MAX_HELLOS {
-                    return false;
-                }
-                self.hellos.retire();
-                self.hellos.current = Some((digest, now));
+        match (self.hellos.judge(datagram, now), self.role) {
+            (Verdict::Pass, _) => true,
+            (Verdict::Drop, _) => false,
+            (Verdict::NewAttempt, Role::Server) => {
                 self.start_engine(now);
                 true
+            }
+            (Verdict::NewAttempt, Role::Client) => {
+                // The engine has taken the other one, which answered an earlier attempt.
+                let undecided = self.attempt.progress.0 < Progress::PeerSeen;
+                if undecided && self.attempt.restarts < MAX_RESTARTS {
+                    self.restart(now);
+                }
+                false
             }
         }
     }
@@ -381,16 +366,6 @@ impl Association {
 impl std::fmt::Debug for Association {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Association({:?}, {:?}, {:?})", self.peer, self.role, self.state)
-    }
-}
-
-impl Hellos {
-    fn retire(&mut self) {
-        if let Some((digest, _)) = self.current.take()
-            && self.retired.len() < MAX_HELLOS
-        {
-            self.retired.push(digest);
-        }
     }
 }
 

@@ -35,15 +35,17 @@ fn the_two_engines_always_connect_with_each_other_over_a_lossy_network() {
 }
 
 #[test]
-fn damaged_and_invented_datagrams_do_not_kill_a_handshake() {
-    for kind in [Kind::Ours13, Kind::Foreign] {
-        for seed in 0..SEEDS {
-            let network = Network { loss: 5, duplicate: 5, damage: 0, garbage: 10 };
-            let mut world = World::new(kind, kind, network, seed);
-            world.run();
-            assert!(world.both_connected(), "{kind:?} seed {seed}: {:?}", world.failures);
-        }
-    }
+fn damaged_and_invented_datagrams_do_not_kill_a_handshake_of_our_phones() {
+    let network = Network { loss: 5, duplicate: 5, damage: 2, garbage: 3, noise: 20 };
+    survives(Kind::Ours13, network);
+}
+
+/// A DTLS 1.2 handshake is readable: who can change its messages on the way can end it, whatever the
+/// implementation. What is merely thrown in between must not.
+#[test]
+fn invented_datagrams_do_not_kill_a_handshake_with_a_foreign_phone() {
+    let network = Network { loss: 5, duplicate: 5, noise: 40, ..Network::default() };
+    survives(Kind::Foreign, network);
 }
 
 #[test]
@@ -205,15 +207,14 @@ fn a_caller_that_never_polls_costs_bounded_memory() {
         }
     }
     assert!(world.sides[0].outputs.len() <= MAX_QUEUED_OUTPUTS + 2);
-    let world = World::new(Kind::Ours13, Kind::Ours13, Network::default(), 11);
-    let mut server = world.sides.into_iter().nth(1).unwrap();
-    for number in 0..200_u8 {
-        let mut hello = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, number, 0, 13];
-        hello.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, number]);
-        let now = world.now + Duration::from_secs(2) * u32::from(number % 14);
-        server.handle_datagram(&hello, now);
+}
+
+fn survives(kind: Kind, network: Network) {
+    for seed in 0..SEEDS {
+        let mut world = World::new(kind, kind, network, seed);
+        world.run();
+        assert!(world.both_connected(), "{kind:?} seed {seed}: {:?}", world.failures);
     }
-    assert!(server.hellos.retired.len() <= MAX_HELLOS);
 }
 
 fn loss_matrix(title: &str, client: Kind, server: Kind, losses: &[u32]) {
@@ -253,8 +254,10 @@ struct Network {
     duplicate: u32,
     /// One bit flipped.
     damage: u32,
-    /// Followed by an invented one.
+    /// Preceded by a copy whose end is random.
     garbage: u32,
+    /// Preceded by random bytes, half of them with the header of an encrypted record.
+    noise: u32,
 }
 
 /// Two sides (client first), a link between them, and one clock.
@@ -376,6 +379,15 @@ impl World {
     fn transmit(&mut self, from: usize, mut datagram: Vec<u8>) {
         self.sent[from] += 1;
         assert!(datagram.len() <= 1200);
+        if self.chance(self.network.noise) {
+            let mut noise = vec![0; 64];
+            self.rng.fill_bytes(&mut noise);
+            if noise[0].is_multiple_of(2) {
+                noise[1..13].copy_from_slice(&[254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 51]);
+            }
+            noise[0] = 20 + noise[0] % 44;
+            self.fly(1 - from, noise);
+        }
         if self.chance(self.network.garbage) {
             let mut garbage = datagram.clone();
             let start = self.below(garbage.len() as u32) as usize;

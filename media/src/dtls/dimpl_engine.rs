@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::engine::{Engine, EngineError, EngineEvent, Progress};
 use super::record::{
-    ALERT, CLIENT_HELLO, Headers, MAX_DATAGRAM_LEN, Record, SERVER_HELLO, is_plausible, is_plausible_and,
+    ALERT, CLIENT_HELLO, Headers, MAX_DATAGRAM_LEN, Record, SERVER_HELLO, is_plausible, is_plausible_and, split,
 };
 use super::{HANDSHAKE_LIMIT, Role, Version};
 use crate::certificate::{Certificate, sha256};
@@ -190,9 +190,14 @@ impl Engine for DimplEngine {
         self.handshake.progress = self.handshake.progress.max(Progress::Answered);
         self.unanswered = None;
         self.dtls.handle_timeout(now).map_err(|error| classify(&error))?;
-        let result = self.dtls.handle_packet(datagram).map_err(|error| classify(&error));
-        let drained = self.drain(now);
-        result.and(drained)
+        // One by one: of a datagram that holds old and new messages together the implementation may
+        // leave some lying, and gives up over them at the end of the handshake.
+        for record in split(datagram) {
+            let result = self.dtls.handle_packet(record).map_err(|error| classify(&error));
+            let drained = self.drain(now);
+            result.and(drained)?;
+        }
+        Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), EngineError> {

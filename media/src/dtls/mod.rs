@@ -9,6 +9,7 @@ mod dimpl_engine;
 mod engine;
 mod failure;
 mod flight_gate;
+mod hellos;
 mod record;
 mod rtc_engine;
 

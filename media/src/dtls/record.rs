@@ -66,6 +66,18 @@ pub(super) fn is_plausible_and(datagram: &[u8], headers: Headers, accepts: impl 
     false
 }
 
+/// The records of a plausible datagram, one by one.
+pub(super) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let unified = is_unified(*rest.first()?);
+        let len = if unified { unified_len(rest) } else { long_len(rest) };
+        let (record, next) = rest.split_at_checked(len?)?;
+        rest = next;
+        Some(record)
+    })
+}
+
 /// One record with a 13-byte header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
@@ -125,18 +137,15 @@ impl Fragment<'_> {
         self.offset == 0 && self.len() == self.message_len
     }
 
+    /// Without the handshake header.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[HANDSHAKE_HEADER_LEN..]
+    }
+
     /// Bytes of the message in this fragment.
     pub(super) fn len(&self) -> usize {
         self.bytes.len() - HANDSHAKE_HEADER_LEN
     }
-}
-
-/// The first ClientHello of a handshake, if the datagram carries one whole: the same bytes for
-/// every retransmission, others for every new attempt.
-pub(super) fn initial_client_hello(datagram: &[u8]) -> Option<&[u8]> {
-    let fragment = Record::all(datagram).next()?.fragments().next()?;
-    let whole = fragment.offset == 0 && fragment.len() == fragment.message_len;
-    (fragment.kind == CLIENT_HELLO && fragment.message_sequence == 0 && whole).then_some(fragment.bytes)
 }
 
 fn is_unified(first: u8) -> bool {
@@ -196,14 +205,6 @@ mod tests {
         assert!(!is_plausible(&[0x2d, 0, 1, 0, 2, 9, 9], Headers::LongAndUnified));
     }
 
-    #[test]
-    fn a_whole_first_client_hello_is_recognised() {
-        let mut message = vec![CLIENT_HELLO, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 9, 9, 9, 9];
-        assert_eq!(initial_client_hello(&record(HANDSHAKE, &message)), Some(&message[..]));
-        message[5] = 1;
-        assert_eq!(initial_client_hello(&record(HANDSHAKE, &message)), None);
-    }
-
     proptest! {
         #[test]
         fn no_bytes_from_the_network_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), first in 20_u8..64) {
@@ -211,7 +212,7 @@ mod tests {
                 for headers in [Headers::Long, Headers::LongAndUnified, Headers::Unified] {
                     is_plausible(&datagram, headers);
                 }
-                let _ = initial_client_hello(&datagram);
+                split(&datagram).for_each(drop);
                 Record::all(&datagram).flat_map(|record| record.fragments()).for_each(drop);
             }
         }
