@@ -1,18 +1,36 @@
-//! Replays the fuzz corpus through the checks of the fuzz target.
+//! Replays every fuzz corpus of this crate through the checks of the fuzz targets.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 use std::path::Path;
 
+#[path = "../fuzz/checks/dtls_record.rs"]
+mod dtls_record;
 #[path = "../fuzz/checks/media_packets.rs"]
 mod media_packets;
+#[path = "../fuzz/checks/rtp_demux.rs"]
+mod rtp_demux;
 
 #[test]
 fn the_corpus_of_media_packets_holds() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/media_packets");
+    replay("fuzz/corpus/media_packets", media_packets::check);
+}
+
+#[test]
+fn the_corpus_of_protected_datagrams_holds() {
+    replay("fuzz/corpus/rtp_demux", rtp_demux::check);
+}
+
+#[test]
+fn the_corpus_of_handshake_datagrams_holds() {
+    replay("fuzz/corpus/dtls_record", dtls_record::check);
+}
+
+fn replay(folder: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut replayed = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
-        media_packets::check(&std::fs::read(entry.unwrap().path()).unwrap());
+        check(&std::fs::read(entry.unwrap().path()).unwrap());
         replayed += 1;
     }
-    assert!(replayed > 5, "the corpus is empty");
+    assert!(replayed > 3, "the corpus is empty");
 }
