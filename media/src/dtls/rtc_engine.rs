@@ -82,8 +82,8 @@ impl RtcEngine {
         now: Instant,
     ) -> Result<Self, EngineError> {
         let wrong_certificate = Arc::new(AtomicBool::new(false));
-        let config =
-            configure(role, certificate, expected_fingerprint, &wrong_certificate).map_err(|_| EngineError::Setup)?;
+        let config = configure(role, certificate, expected_fingerprint, &wrong_certificate, ENGINE_INTERVAL)
+            .map_err(|_| EngineError::Setup)?;
         let (client, server) = match role {
             Role::Client => (Some(config), None),
             Role::Server => (None, Some(config)),
@@ -260,6 +260,7 @@ fn configure(
     certificate: &Certificate,
     expected_fingerprint: [u8; 32],
     wrong_certificate: &Arc<AtomicBool>,
+    flight_interval: Duration,
 ) -> Result<Arc<HandshakeConfig>, Error> {
     let provider = default_provider().map_err(|error| Error::Crypto(error.to_string()))?;
     let key = provider
@@ -290,7 +291,7 @@ fn configure(
                 Err(Error::ErrNoCertificates)
             }
         })))
-        .with_flight_interval(ENGINE_INTERVAL)
+        .with_flight_interval(flight_interval)
         .with_mtu(MTU)
         .with_server_name("undertone".to_owned())
         .build(role == Role::Client, None)?;
@@ -306,3 +307,7 @@ fn profile_of(profile: SrtpProtectionProfile) -> Option<Profile> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "upstream_test.rs"]
+mod upstream;
