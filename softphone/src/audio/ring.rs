@@ -36,9 +36,11 @@ const LOOK_LATEST: Duration = Duration::from_millis(5);
 pub struct StreamCounters {
     /// Callbacks so far.
     pub blocks: AtomicU64,
+    /// Samples per channel in all callbacks so far.
+    pub frames: AtomicU64,
     /// The most samples per channel in one callback since last taken.
     pub largest_block: AtomicU32,
-    /// Times the ring was full (capture) or ran empty while sound was flowing (playback).
+    /// Times the ring was full (capture) or ran empty (playback) while sound was flowing.
     pub missed: AtomicU64,
     /// Errors reported by the device.
     pub errors: AtomicU64,
@@ -103,7 +105,7 @@ impl CaptureEnd {
         let frames = interleaved.len() / channels;
         self.counters.saw_block(frames);
         let room = frames.min(self.ring.slots());
-        if room < frames {
+        if room < frames && self.counters.flowing.load(Ordering::Relaxed) {
             self.counters.missed.fetch_add(1, Ordering::Relaxed);
         }
         let share = 1.0 / channels as f32;
@@ -208,6 +210,7 @@ impl DeviceMicrophone {
 
 impl Microphone for DeviceMicrophone {
     fn start(&mut self, _now: Instant) {
+        self.counters.flowing.store(true, Ordering::Relaxed);
         self.discard(self.ring.slots());
         self.dropped = 0;
         if let Some(converter) = &mut self.converter {
@@ -324,6 +327,7 @@ impl Drop for DeviceSpeaker {
 impl StreamCounters {
     fn saw_block(&self, frames: usize) {
         self.blocks.fetch_add(1, Ordering::Relaxed);
+        self.frames.fetch_add(frames as u64, Ordering::Relaxed);
         self.largest_block.fetch_max(u32::try_from(frames).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
@@ -411,7 +415,12 @@ mod tests {
 
     #[test]
     fn a_full_capture_ring_is_counted_not_waited_for() {
-        let (mut end, _microphone) = capture(48_000);
+        let (mut end, mut microphone) = capture(48_000);
+        for _ in 0..60 {
+            end.take(&[0.0f32; 480], 1);
+        }
+        assert_eq!(end.counters().missed.load(Ordering::Relaxed), 0, "before the call nobody listens");
+        microphone.start(Instant::now());
         for _ in 0..100 {
             end.take(&[0.0f32; 480], 1);
         }

@@ -23,6 +23,8 @@ pub struct OpenStream {
     _stream: cpal::Stream,
     /// Shared with the callbacks.
     pub counters: Arc<StreamCounters>,
+    /// Samples per second and channel that the device moves.
+    pub rate_hz: u32,
 }
 
 impl std::fmt::Debug for OpenStream {
@@ -56,7 +58,7 @@ pub fn open_microphone(device: &cpal::Device, frames: u32) -> Result<(OpenStream
         other => (other.map_err(|error| word(end, &error))?, microphone, counters),
     };
     stream.play().map_err(|error| word(end, &error))?;
-    Ok((OpenStream { _stream: stream, counters }, microphone))
+    Ok((OpenStream { _stream: stream, counters, rate_hz: config.sample_rate }, microphone))
 }
 
 /// Opens and starts a speaker with callbacks of about `frames` samples per channel.
@@ -80,7 +82,7 @@ pub fn open_speaker(device: &cpal::Device, frames: u32) -> Result<(OpenStream, D
         other => (other.map_err(|error| word(end, &error))?, speaker, counters),
     };
     stream.play().map_err(|error| word(end, &error))?;
-    Ok((OpenStream { _stream: stream, counters }, speaker))
+    Ok((OpenStream { _stream: stream, counters, rate_hz: config.sample_rate }, speaker))
 }
 
 fn build_input(

@@ -12,12 +12,12 @@ use super::error::{End, SoundError};
 use super::silence::{Nowhere, Silence};
 use super::sound::{SoundChange, SoundNotice};
 use super::stream::{OpenStream, open_microphone, open_speaker};
-use super::{device, ring::StreamCounters};
+use super::{SAMPLE_RATE_HZ, device, ring::StreamCounters};
 
 /// Callback size to begin with: 5 ms.
 pub const FIRST_BLOCK_FRAMES: u32 = 240;
-/// Callback size at which doubling ends: 20 ms.
-const LAST_BLOCK_FRAMES: u32 = 960;
+/// Callback size at which doubling ends: 40 ms.
+const LAST_BLOCK_FRAMES: u32 = 1920;
 /// How often the streams are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// A stream whose callback has not come for this long is dead, whatever the sound system says.
@@ -25,8 +25,13 @@ const STALLED: Duration = Duration::from_secs(2);
 /// How long between attempts to open a lost device.
 const RETRY: Duration = Duration::from_secs(1);
 /// More glitches than this in one window mean that the buffer is too small for this machine.
-const GLITCH_LIMIT: u64 = 15;
-const GLITCH_WINDOW: Duration = Duration::from_secs(5);
+const GLITCH_LIMIT: u64 = 8;
+const GLITCH_WINDOW: Duration = Duration::from_secs(2);
+/// A device that moves less than this share of real time in one window has glitches that nobody reports: PulseAudio
+/// waits after each underrun of a small buffer until it is full again.
+const LEAST_SHARE: f64 = 0.95;
+/// A stream's first moments say nothing about its rate.
+const WARM_UP: Duration = Duration::from_secs(1);
 /// Orders wait at most for one device to open.
 const ORDERS: usize = 4;
 
@@ -154,7 +159,7 @@ struct Side {
 
 impl Side {
     fn new(end: End, name: Option<String>) -> Self {
-        let health = Health::new(Instant::now());
+        let health = Health::new(SAMPLE_RATE_HZ, Instant::now());
         Self { end, name, frames: FIRST_BLOCK_FRAMES, stream: None, health, lost: false, retry_at: None }
     }
 
@@ -174,7 +179,6 @@ impl Side {
             self.retry_at = Some(now + RETRY);
             return;
         }
-        self.health = Health::new(Instant::now());
         if std::mem::take(&mut self.lost) {
             notify(SoundNotice::Back(self.end));
         }
@@ -209,6 +213,7 @@ impl Side {
                 (stream, SoundChange::Speaker(Box::new(speaker)))
             }
         };
+        self.health = Health::new(stream.rate_hz, Instant::now());
         self.stream = Some(stream);
         let _ = changes.send(change);
         Ok(())
@@ -224,15 +229,17 @@ enum Verdict {
 
 /// Judges a stream by what its callbacks count.
 struct Health {
+    rate_hz: u32,
     blocks: u64,
     blocks_at: Instant,
+    frames: u64,
     glitches: u64,
     window_at: Instant,
 }
 
 impl Health {
-    fn new(now: Instant) -> Self {
-        Self { blocks: 0, blocks_at: now, glitches: 0, window_at: now }
+    fn new(rate_hz: u32, now: Instant) -> Self {
+        Self { rate_hz, blocks: 0, blocks_at: now, frames: 0, glitches: 0, window_at: now + WARM_UP - GLITCH_WINDOW }
     }
 
     fn judge(&mut self, counters: &StreamCounters, now: Instant) -> Verdict {
@@ -244,16 +251,20 @@ impl Health {
         if counters.lost.load(Ordering::Relaxed) || now.duration_since(self.blocks_at) > STALLED {
             return Verdict::Dead;
         }
-        let glitches = counters.errors.load(Ordering::Relaxed) + counters.missed.load(Ordering::Relaxed);
-        if now.duration_since(self.window_at) >= GLITCH_WINDOW {
-            let new = glitches - self.glitches;
-            self.glitches = glitches;
-            self.window_at = now;
-            if new > GLITCH_LIMIT {
-                return Verdict::Glitching;
-            }
+        let window = now.saturating_duration_since(self.window_at);
+        if window < GLITCH_WINDOW {
+            return Verdict::Well;
         }
-        Verdict::Well
+        let warm = self.frames > 0;
+        let frames = counters.frames.load(Ordering::Relaxed);
+        let glitches = counters.errors.load(Ordering::Relaxed) + counters.missed.load(Ordering::Relaxed);
+        let moved = (frames - self.frames) as f64;
+        let too_slow = moved < LEAST_SHARE * window.as_secs_f64() * f64::from(self.rate_hz);
+        let too_many = glitches - self.glitches > GLITCH_LIMIT;
+        self.frames = frames.max(1);
+        self.glitches = glitches;
+        self.window_at = now;
+        if warm && (too_slow || too_many) { Verdict::Glitching } else { Verdict::Well }
     }
 }
 
@@ -265,7 +276,7 @@ mod tests {
     fn a_stream_without_callbacks_is_dead_even_if_nobody_says_so() {
         let start = Instant::now();
         let counters = StreamCounters::default();
-        let mut health = Health::new(start);
+        let mut health = Health::new(48_000, start);
         assert_eq!(health.judge(&counters, start + STALLED), Verdict::Well);
         counters.blocks.store(5, Ordering::Relaxed);
         assert_eq!(health.judge(&counters, start + STALLED + LOOK), Verdict::Well);
@@ -277,22 +288,28 @@ mod tests {
         let counters = StreamCounters::default();
         counters.lost.store(true, Ordering::Relaxed);
         let now = Instant::now();
-        assert_eq!(Health::new(now).judge(&counters, now), Verdict::Dead);
+        assert_eq!(Health::new(48_000, now).judge(&counters, now), Verdict::Dead);
     }
 
     #[test]
-    fn many_glitches_ask_for_a_larger_buffer_and_few_do_not() {
-        let start = Instant::now();
+    fn many_glitches_or_a_slow_device_ask_for_a_larger_buffer() {
         let counters = StreamCounters::default();
-        let mut health = Health::new(start);
-        let mut verdict = |glitches: u64, windows: u32| {
+        let mut now = Instant::now();
+        let mut health = Health::new(48_000, now);
+        now += WARM_UP;
+        let mut verdict = |glitches: u64, share_percent: u64| {
             counters.missed.fetch_add(glitches, Ordering::Relaxed);
             counters.blocks.fetch_add(1, Ordering::Relaxed);
-            health.judge(&counters, start + GLITCH_WINDOW * windows)
+            counters.frames.fetch_add(96_000 * share_percent / 100, Ordering::Relaxed);
+            let verdict = health.judge(&counters, now);
+            now += GLITCH_WINDOW;
+            verdict
         };
-        assert_eq!(verdict(GLITCH_LIMIT, 1), Verdict::Well);
-        assert_eq!(verdict(GLITCH_LIMIT + 1, 2), Verdict::Glitching);
-        assert_eq!(verdict(0, 3), Verdict::Well);
+        assert_eq!(verdict(50, 10), Verdict::Well, "the start does not count");
+        assert_eq!(verdict(GLITCH_LIMIT, 100), Verdict::Well);
+        assert_eq!(verdict(GLITCH_LIMIT + 1, 100), Verdict::Glitching);
+        assert_eq!(verdict(0, 100), Verdict::Well);
+        assert_eq!(verdict(0, 90), Verdict::Glitching);
     }
 
     #[test]
