@@ -70,7 +70,17 @@ impl MediaThread {
             let now = Instant::now();
             let path = MediaPath::new(settings, OsRng.unwrap_err(), OsRng.unwrap_err(), now);
             let outlet = Outlet { call, events, untold: VecDeque::new() };
-            Turn { backlog: Backlog::default(), path, socket, sound, frame, scratch: vec![0.0; MAX_FILL], outlet, started: false }.run(&received);
+            Turn {
+                backlog: Backlog::default(),
+                path,
+                socket,
+                sound,
+                frame,
+                scratch: vec![0.0; MAX_FILL],
+                outlet,
+                started: false,
+            }
+            .run(&received);
         })?;
         Ok(Self { commands: Some(commands), thread: Some(thread) })
     }

@@ -31,6 +31,8 @@ pub enum Shown {
     Sound(SoundNotice),
     /// Something to be careful about.
     Warning(String),
+    /// A line that is no command.
+    Mistake(String),
     /// For people only: which keys work.
     Hint(&'static str),
 }
@@ -50,6 +52,23 @@ impl Printer {
         let (lines, received) = sync_channel(WAITING);
         let thread = std::thread::Builder::new().name("printer".to_owned()).spawn(move || write_lines(&received)).ok();
         Self { lines: Some(lines), thread, style }
+    }
+
+    /// Shows nothing at all.
+    #[must_use]
+    pub fn silent() -> Self {
+        Self { lines: None, thread: None, style: Style::People }
+    }
+
+    /// Whether people read it, not programs.
+    #[must_use]
+    pub fn is_for_people(&self) -> bool {
+        self.style == Style::People
+    }
+
+    /// Shows a warning.
+    pub fn warn(&self, text: &str) {
+        self.show(&Shown::Warning(text.to_owned()));
     }
 
     /// Shows something, if this style shows it at all.
@@ -89,6 +108,9 @@ fn render(shown: &Shown, style: Style) -> Option<String> {
         (Shown::Warning(text), Style::People) => Some(format!("Warning: {text}")),
         (Shown::Warning(text), Style::Lines) => Some(format!("warning {text}")),
         (Shown::Warning(text), Style::Json) => Some(json("warning", text)),
+        (Shown::Mistake(text), Style::People) => Some(text.clone()),
+        (Shown::Mistake(text), Style::Lines) => Some(format!("not_done {text}")),
+        (Shown::Mistake(text), Style::Json) => Some(json("not_done", text)),
         (Shown::Hint(text), Style::People) => Some((*text).to_owned()),
         (Shown::Hint(_), Style::Lines | Style::Json) => None,
     }

@@ -1,0 +1,49 @@
+//! The command line of `undertone`.
+//!
+//! Exit codes: 0 done; 1 the call did not happen; 2 a configuration, certificate, device or argument cannot be used,
+//! said in one sentence.
+
+use std::io::Write;
+
+pub mod arguments;
+pub mod devices;
+mod face;
+pub mod failure;
+mod session;
+pub mod setup;
+pub mod test_sound;
+
+use arguments::{Arguments, Task};
+use face::Purpose;
+pub use failure::Failure;
+
+/// Runs one command and returns the exit code; a failure is told on standard error.
+#[must_use]
+pub fn run(arguments: Arguments) -> u8 {
+    let json = arguments.json;
+    match run_task(arguments) {
+        Ok(()) => 0,
+        Err(failure) => {
+            failure.tell(json, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+            failure.exit_code()
+        }
+    }
+}
+
+fn run_task(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { task, json, .. } = &arguments;
+    match task {
+        Task::Devices => devices::run(*json, &mut std::io::stdout().lock()).map_err(Failure::Output),
+        Task::TestSound { seconds } => test_sound::run(&arguments, *seconds),
+        Task::Setup(wanted) => setup::run(&arguments, wanted),
+        Task::Call { uri } => session::run(&arguments, Purpose::Call { uri: uri.clone() }, false),
+        Task::Listen { auto_answer } => session::run(&arguments, Purpose::Listen, *auto_answer),
+        Task::Echo => session::run(&arguments, Purpose::Echo, true),
+        Task::Headless { auto_answer } => session::run(&arguments, Purpose::Headless, *auto_answer),
+    }
+}
+
+/// A line on standard output; a reader that has gone is no failure.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
