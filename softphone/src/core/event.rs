@@ -303,7 +303,7 @@ impl Event {
             Self::Encrypted { cipher, key_agreement, verification, .. } => {
                 format!("Encrypted with {cipher} (keys by {key_agreement}). {}", verification.sentence())
             }
-            Self::SoundStarted { .. } => "You can hear each other.".into(),
+            Self::SoundStarted { .. } => "You can hear the other side.".into(),
             Self::Muted { on: true, .. } => "Your microphone is off.".into(),
             Self::Muted { on: false, .. } => "Your microphone is on.".into(),
             Self::OnHold { by, on, .. } => hold_sentence(*by, *on).into(),

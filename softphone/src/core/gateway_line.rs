@@ -165,7 +165,8 @@ impl<R: RngCore> GatewayLine<R> {
 
     pub(super) fn handle_timeout(&mut self, rng: &mut impl RngCore, now: Instant) {
         let ping_interval = self.ping_interval;
-        if !matches!(self.state, State::Closed) {
+        // Without a flow it is this line's own pause that counts: a person waits for it.
+        if matches!(self.state, State::Open { .. }) {
             self.registration.handle_timeout(now);
         }
         match &mut self.state {
@@ -189,7 +190,7 @@ impl<R: RngCore> GatewayLine<R> {
             State::Open { ping_at, pong_until, .. } => Some(pong_until.map_or(*ping_at, |pong| pong.min(*ping_at))),
             State::Closed => None,
         };
-        let registration = self.registration.poll_timeout().filter(|_| !matches!(self.state, State::Closed));
+        let registration = self.registration.poll_timeout().filter(|_| matches!(self.state, State::Open { .. }));
         [state, registration].into_iter().flatten().min()
     }
 
