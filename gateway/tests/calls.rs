@@ -269,10 +269,8 @@ fn a_phone_that_vanished_without_a_word_frees_the_relay() {
     world.talk(alice, bob);
     // Bob's phone is stopped: its connection stays open, it answers nothing.
     world.phones[bob.0].connected = false;
-    for _ in 0..30 {
+    for _ in 0..6 {
         world.advance(Duration::from_secs(60));
-        let request = world.register_request(alice);
-        world.request(alice, request);
     }
     assert!(world.slots.is_empty());
     assert!(!world.ended(alice).is_empty());
@@ -452,6 +450,23 @@ fn a_full_gateway_says_so() {
     world.advance(Duration::from_secs(5));
     world.call(phones[4], "user0");
     assert!(world.ringing_at(phones[0]).is_some());
+}
+
+#[test]
+fn when_the_relay_is_nearly_full_fewer_devices_ring() {
+    let mut world = World::new(1);
+    let (alice, carol) = (world.phone("alice"), world.phone("carol"));
+    let bobs: Vec<PhoneId> = (0..10).map(|_| world.phone("bob")).collect();
+    world.call(alice, "bob");
+    assert_eq!(world.slots.len(), 10);
+    bobs.iter().for_each(|bob| assert_eq!(world.events(*bob).len(), 1));
+    world.call(carol, "bob");
+    assert_eq!(world.slots.len(), 16, "as many as the relay has");
+    assert_eq!(bobs.iter().filter(|bob| world.ringing_at(**bob).is_some()).count(), 6);
+    world.accept(bobs[0]);
+    world.advance(Duration::from_secs(5));
+    assert_eq!(world.statuses(carol), [200]);
+    assert_eq!(world.slots.len(), 1);
 }
 
 #[test]

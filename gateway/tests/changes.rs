@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use undertone_sip::sdp::{Description, Direction};
 use undertone_sip::user_agent::{EndCause, Event};
+use undertone_sip::wire::HeaderName;
+use undertone_sip::wire::uri::uri_to_string;
 use world::{World, answer, description, offer, plain_offer};
 
 #[test]
@@ -80,6 +82,36 @@ fn a_phone_that_asks_again_for_a_refused_ice_restart_gets_it() {
             assert_eq!(world.restarts, 1);
         }
     }
+}
+
+#[test]
+fn an_update_with_an_offer_reaches_the_other_phone_too() {
+    let mut world = World::new(1);
+    let (alice, bob) = (world.phone("alice"), world.phone("bob"));
+    let (_, there) = world.talk(alice, bob);
+    let accepted = world.invite_responses(alice).pop().unwrap();
+    let header = |name| accepted.headers.get(&name).unwrap().to_owned();
+    let sdp = String::from_utf8(held(0)).unwrap();
+    world.send_raw(
+        alice,
+        &format!(
+            "UPDATE {} SIP/2.0\r\nVia: SIP/2.0/TLS host0.invalid;branch=z9hG4bKupdate\r\nMax-Forwards: 70\r\n\
+             From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 2000000000 UPDATE\r\n\
+             Contact: <sip:alice@host0.invalid;transport=tls>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{sdp}",
+            uri_to_string(&accepted.headers.contact().unwrap().uri),
+            header(HeaderName::From),
+            header(HeaderName::To),
+            header(HeaderName::CallId),
+            sdp.len(),
+        ),
+    );
+    let told = world.offered_to(bob).unwrap();
+    assert_eq!(told.direction, Direction::SendOnly);
+    world.act(bob, |agent, now| agent.accept_reoffer(there, answer(1, &told), now));
+    let answered = world.texts(alice).pop().unwrap();
+    assert!(answered.starts_with("SIP/2.0 200 OK\r\n") && answered.contains("CSeq: 2000000000 UPDATE\r\n"));
+    assert!(answered.contains("a=recvonly\r\n"));
 }
 
 #[test]

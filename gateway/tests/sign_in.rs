@@ -5,11 +5,14 @@ mod world;
 
 use std::time::Duration;
 
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use undertone_gateway::core::limits::{GUESSES_PER_S, MESSAGES_BURST};
 use undertone_gateway::core::{MAX_DEVICES_PER_ACCOUNT, MAX_EXPIRES_S, MIN_EXPIRES_S, NONCE_LIFE, SIGN_IN_WITHIN};
 use undertone_sip::digest::Challenge;
-use undertone_sip::user_agent::Event;
-use undertone_sip::wire::{HeaderName, Request, Response};
+use undertone_sip::registration::{self, Registration};
+use undertone_sip::user_agent::{Event, Login};
+use undertone_sip::wire::{HeaderName, NameAddr, Request, Response};
 use world::{DOMAIN, PhoneId, World, accounts, challenge, contact, password, proof};
 
 #[test]
@@ -23,6 +26,46 @@ fn a_phone_signs_in_and_is_told_its_binding_and_how_to_keep_the_connection() {
     assert!(response.headers.lists(&HeaderName::Require, "outbound"));
     assert!(response.headers.lists(&HeaderName::Supported, "outbound"));
     assert_eq!(response.headers.get(&HeaderName::FlowTimer), Some("120"));
+}
+
+#[test]
+fn our_own_phones_registration_keeps_its_account_signed_in_for_hours() {
+    let mut world = World::new(1);
+    let (alice, id) = (world.phone("alice"), world.connect("bob"));
+    let settings = registration::Settings {
+        registrar: world::uri(&format!("sip:{DOMAIN}")),
+        address: NameAddr::new(world::uri(&format!("sip:bob@{DOMAIN}"))),
+        instance: "urn:uuid:0d5b1f0e-0000-4000-8000-000000000001".to_owned(),
+        reg_id: 1,
+        expires_s: 600,
+        credentials: Some(Login::new("bob", password("bob"))),
+    };
+    let mut registration = Registration::new(settings, ChaCha20Rng::seed_from_u64(9));
+    registration.start(world.now);
+    let mut told = Vec::new();
+    for _ in 0..4 * 3_600 {
+        registration.handle_timeout(world.now);
+        while let Some(output) = registration.poll_output() {
+            match output {
+                registration::Output::OpenFlow => {
+                    let contact = world::uri("sip:bob@host1.invalid;transport=tls");
+                    registration.handle_flow_opened(world.phones[id.0].flow, contact, world.now);
+                }
+                registration::Output::Request { request, .. } => {
+                    let response = world.request(id, *request);
+                    registration.handle_response(&response, world.now);
+                }
+                registration::Output::Event(event) => told.push(event),
+            }
+        }
+        world.advance(Duration::from_secs(1));
+    }
+    assert_eq!(told, [registration::Event::Registered { expires_s: 600, keep_alive_s: Some(120) }]);
+    let again = world.register_request(alice);
+    assert_eq!(world.request(alice, again).status, 401, "alice let hers expire");
+    let carol = world.phone("carol");
+    world.call(carol, "bob");
+    assert!(world.ringing_at(id).is_some());
 }
 
 #[test]
@@ -67,21 +110,24 @@ fn a_nonce_is_good_for_one_attempt() {
 }
 
 #[test]
-fn a_nonce_of_another_connection_or_of_yesterday_is_refused() {
+fn a_nonce_of_another_connection_is_refused() {
     let mut world = World::new(1);
     let (alice, elsewhere) = (world.connect("alice"), world.connect("alice"));
     let nonce = challenge(&bare_register(&mut world, alice));
     let stolen = with_proof(&mut world, elsewhere, proof("alice", &password("alice"), &nonce, 1));
     assert_eq!(stolen.status, 401);
-    world.advance(NONCE_LIFE - Duration::from_secs(1));
-    let (late, _) = (world.connect("alice"), ());
-    let nonce = challenge(&bare_register(&mut world, late));
+}
+
+#[test]
+fn a_nonce_is_too_old_after_its_time() {
+    let mut world = World::new(1);
+    let alice = world.phone("alice");
+    let unknown = Challenge { realm: DOMAIN.to_owned(), nonce: "unknown".to_owned(), opaque: None, stale: false };
+    let challenged = with_proof(&mut world, alice, proof("alice", "guess", &unknown, 1));
+    assert!(!challenge(&challenged).stale, "the password was wrong too");
     world.advance(NONCE_LIFE);
-    assert!(
-        world.closed.contains(&world.phones[late.0].flow) || {
-            with_proof(&mut world, late, proof("alice", &password("alice"), &nonce, 1)).status == 401
-        }
-    );
+    let late = with_proof(&mut world, alice, proof("alice", &password("alice"), &challenge(&challenged), 1));
+    assert_eq!((late.status, challenge(&late).stale), (401, true));
 }
 
 #[test]
