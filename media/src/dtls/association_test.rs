@@ -28,10 +28,10 @@ fn foreign_to_foreign_always_connects_over_a_lossy_network() {
 
 #[test]
 fn the_two_engines_always_connect_with_each_other_over_a_lossy_network() {
-    // The back-off of dimpl has no upper bound, so that a few of its runs at 30 % need minutes.
-    let losses = &LOSSES_PERCENT[..3];
-    loss_matrix("DTLS 1.2, foreign client, our server", Kind::Foreign, Kind::Ours12, losses);
-    loss_matrix("DTLS 1.2, our client, foreign server", Kind::Ours12, Kind::Foreign, losses);
+    loss_matrix("DTLS 1.2, foreign client, our server", Kind::Foreign, Kind::Ours12, &LOSSES_PERCENT[..3]);
+    // The back-off of dimpl has no upper bound, so that as a client a few of its runs on worse paths
+    // need minutes. In DTLS 1.2 it is a judge here, never in a call.
+    loss_matrix("DTLS 1.2, our client, foreign server", Kind::Ours12, Kind::Foreign, &LOSSES_PERCENT[..2]);
 }
 
 #[test]
