@@ -25,13 +25,13 @@ const STALLED: Duration = Duration::from_secs(2);
 /// How long between attempts to open a lost device.
 const RETRY: Duration = Duration::from_secs(1);
 /// More glitches than this in one window mean that the buffer is too small for this machine.
-const GLITCH_LIMIT: u64 = 8;
-const GLITCH_WINDOW: Duration = Duration::from_secs(2);
+const GLITCH_LIMIT: u64 = 5;
+const GLITCH_WINDOW: Duration = Duration::from_secs(1);
 /// A device that moves less than this share of real time in one window has glitches that nobody reports: PulseAudio
 /// waits after each underrun of a small buffer until it is full again.
-const LEAST_SHARE: f64 = 0.95;
+const LEAST_SHARE: f64 = 0.93;
 /// A stream's first moments say nothing about its rate.
-const WARM_UP: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_millis(500);
 /// Orders wait at most for one device to open.
 const ORDERS: usize = 4;
 
@@ -141,7 +141,8 @@ impl Watch {
     fn close(&mut self) {
         self.changes = None;
         for side in [&mut self.microphone, &mut self.speaker].into_iter().flatten() {
-            *side = Side::new(side.end, side.name.take());
+            // What this machine needs is known now: the next call begins with it.
+            *side = Side { frames: side.frames, ..Side::new(side.end, side.name.take()) };
         }
     }
 }
@@ -230,6 +231,7 @@ enum Verdict {
 /// Judges a stream by what its callbacks count.
 struct Health {
     rate_hz: u32,
+    warm: bool,
     blocks: u64,
     blocks_at: Instant,
     frames: u64,
@@ -239,7 +241,7 @@ struct Health {
 
 impl Health {
     fn new(rate_hz: u32, now: Instant) -> Self {
-        Self { rate_hz, blocks: 0, blocks_at: now, frames: 0, glitches: 0, window_at: now + WARM_UP - GLITCH_WINDOW }
+        Self { rate_hz, warm: false, blocks: 0, blocks_at: now, frames: 0, glitches: 0, window_at: now }
     }
 
     fn judge(&mut self, counters: &StreamCounters, now: Instant) -> Verdict {
@@ -252,16 +254,16 @@ impl Health {
             return Verdict::Dead;
         }
         let window = now.saturating_duration_since(self.window_at);
-        if window < GLITCH_WINDOW {
+        if window < if self.warm { GLITCH_WINDOW } else { WARM_UP } {
             return Verdict::Well;
         }
-        let warm = self.frames > 0;
         let frames = counters.frames.load(Ordering::Relaxed);
         let glitches = counters.errors.load(Ordering::Relaxed) + counters.missed.load(Ordering::Relaxed);
         let moved = (frames - self.frames) as f64;
         let too_slow = moved < LEAST_SHARE * window.as_secs_f64() * f64::from(self.rate_hz);
         let too_many = glitches - self.glitches > GLITCH_LIMIT;
-        self.frames = frames.max(1);
+        let warm = std::mem::replace(&mut self.warm, true);
+        self.frames = frames;
         self.glitches = glitches;
         self.window_at = now;
         if warm && (too_slow || too_many) { Verdict::Glitching } else { Verdict::Well }
@@ -300,7 +302,7 @@ mod tests {
         let mut verdict = |glitches: u64, share_percent: u64| {
             counters.missed.fetch_add(glitches, Ordering::Relaxed);
             counters.blocks.fetch_add(1, Ordering::Relaxed);
-            counters.frames.fetch_add(96_000 * share_percent / 100, Ordering::Relaxed);
+            counters.frames.fetch_add(48_000 * share_percent / 100, Ordering::Relaxed);
             let verdict = health.judge(&counters, now);
             now += GLITCH_WINDOW;
             verdict
