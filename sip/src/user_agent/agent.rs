@@ -98,13 +98,12 @@ impl<R: RngCore> UserAgent<R> {
             self.counters.unknown_flow += 1;
             return;
         }
-        match error.partial {
-            Some(partial) if partial.method != Method::Ack => {
-                let reply = Reply::new(error.status).with_reason(error.reason);
-                self.context.respond_stateless(flow, &partial.headers, reply);
-            }
-            Some(_) | None => self.counters.unanswerable += 1,
-        }
+        let partial = error.partial.filter(|partial| partial.method != Method::Ack);
+        let is_answered = partial.is_some_and(|partial| {
+            let reply = Reply::new(error.status).with_reason(error.reason);
+            self.context.respond_to_broken(flow, &partial.headers, reply)
+        });
+        self.counters.unanswerable += u64::from(!is_answered);
     }
 
     /// Carries out everything that is due.

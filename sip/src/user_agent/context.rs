@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use super::settings::Settings;
 use crate::dialog::Dialog;
 use crate::transaction::{Layer, Owner};
-use crate::wire::{HeaderName, Headers, Message, Method, NameAddr, Request, Response, reason_phrase, write};
+use crate::wire::{HeaderName, Headers, Message, Method, NameAddr, Request, Response, parse, reason_phrase, write};
 
 /// The shared part of a user agent.
 pub(crate) struct Context<R> {
@@ -198,10 +198,25 @@ impl<R: RngCore> Context<R> {
 
     /// Answers a request without keeping anything of it.
     pub(crate) fn respond_stateless(&mut self, flow: FlowId, headers: &Headers, reply: Reply) {
+        let bytes = self.stateless(headers, reply);
+        self.outbox.transmit(flow, bytes);
+    }
+
+    /// Answers what could not be read, if the fields the answer repeats can be (§8.2.6.2).
+    pub(crate) fn respond_to_broken(&mut self, flow: FlowId, headers: &Headers, reply: Reply) -> bool {
+        let bytes = self.stateless(headers, reply);
+        let is_readable = parse(&bytes).is_ok();
+        if is_readable {
+            self.outbox.transmit(flow, bytes);
+        }
+        is_readable
+    }
+
+    fn stateless(&mut self, headers: &Headers, reply: Reply) -> Vec<u8> {
         let tag = self.tag();
         let mut bytes = Vec::new();
         write(&Message::Response(reply.into_response(headers, &tag)), &mut bytes);
-        self.outbox.transmit(flow, bytes);
+        bytes
     }
 
     pub(crate) fn tell(&mut self, event: Event) {
