@@ -8,3 +8,4 @@ mod pair;
 mod races;
 mod refusals;
 mod timers;
+mod walks;
