@@ -286,3 +286,67 @@ fn a_request_nobody_answers_times_out() {
     // T1 doubling up to T2 within 64·T1.
     assert_eq!(hand.sent.len(), 11);
 }
+
+#[test]
+fn an_update_offers_refreshes_or_comes_too_early() {
+    let mut hand = Hand::new(Transport::Tls);
+    hand.invited(FLOW, 1, "Supported: timer");
+    let session = incoming(&hand);
+    hand.agent.ring(session, 180, None, hand.now);
+    hand.drain();
+    assert_eq!(hand.take_response().status, 100);
+    let tag = hand.take_response().headers.to().unwrap().tag().unwrap().to_owned();
+    let update = |number: u32, more: &str| {
+        let number = format!("CSeq: {number}");
+        request("UPDATE", &tag, 1, more)
+            .replace("CSeq: 2", &number)
+            .replace("z9hG4bK", &format!("z9hG4bK{number}").replace(": ", ""))
+    };
+    let sdp = "Content-Type: application/sdp";
+    hand.hear_text(FLOW, &update(2, sdp), &offer("early"));
+    let early = hand.take_response();
+    assert_eq!(early.status, 500);
+    assert!(early.headers.retry_after().unwrap() <= 10);
+    hand.hear_text(FLOW, &update(3, ""), b"");
+    assert_eq!(hand.take_response().status, 200);
+
+    hand.agent.accept(session, uri("sip:a@a.invalid"), offer("ours"), hand.now);
+    hand.drain();
+    assert_eq!(hand.take_response().status, 200);
+    // The ACK is lost: the next request shows that the acceptance arrived.
+    hand.hear_text(FLOW, &update(4, sdp), &offer("new"));
+    assert!(hand.saw(|e| *e == Event::Confirmed { session }));
+    assert!(hand.saw(|e| *e == Event::Reoffer { session, sdp: offer("new") }));
+    hand.hear_text(FLOW, &update(5, sdp), &offer("newer"));
+    assert_eq!(hand.take_response().status, 500);
+    hand.agent.accept_reoffer(session, offer("agreed"), hand.now);
+    hand.drain();
+    assert_eq!(hand.take_response().body, offer("agreed"));
+    // The same offer again is a refresh: answered without asking anybody.
+    hand.events.clear();
+    hand.hear_text(FLOW, &update(6, sdp), &offer("new"));
+    assert_eq!(hand.take_response().body, offer("agreed"));
+    hand.hear_text(FLOW, &update(7, "Supported: timer\nSession-Expires: 900;refresher=uac"), b"");
+    let refreshed = hand.take_response();
+    assert_eq!(refreshed.headers.session_expires(), Some((900, Some("uac"))));
+    hand.hear_text(FLOW, &update(8, "Session-Expires: 10"), b"");
+    assert_eq!(hand.take_response().status, 422);
+    assert!(hand.events.is_empty());
+    hand.agent.hang_up(session, hand.now);
+    hand.finish();
+}
+
+#[test]
+fn a_call_through_a_proxy_follows_its_route() {
+    let mut hand = Hand::new(Transport::Tls);
+    let (session, invite) = hand.call(None);
+    hand.answer(&invite, 200, "t", &[(HeaderName::RecordRoute, "<sip:p2.example;lr>, <sip:p1.example;lr>")]);
+    hand.agent.hang_up(session, hand.now);
+    hand.drain();
+    for method in ["ACK", "BYE"] {
+        let request = hand.take_request(method);
+        let routes: Vec<&str> = request.headers.values(&HeaderName::Route).collect();
+        assert_eq!(routes, ["<sip:p1.example;lr>", "<sip:p2.example;lr>"], "{method}");
+        assert_eq!(undertone_sip::wire::uri::uri_to_string(&request.uri), "sip:t@peer.invalid");
+    }
+}
