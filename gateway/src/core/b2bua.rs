@@ -250,6 +250,13 @@ impl B2bua {
         self.refuse_if_over(id, around);
     }
 
+    /// The gateway stops: nobody is left in a call that nobody carries.
+    pub(crate) fn handle_stop<R: RngCore>(&mut self, around: &mut Surroundings<'_, R>) {
+        while let Some(id) = self.calls.keys().next().copied() {
+            self.end(id, None, around);
+        }
+    }
+
     /// A leg is over: hung up, cancelled, timed out, or its flow closed.
     pub(crate) fn handle_ended<R: RngCore>(&mut self, session: SessionId, around: &mut Surroundings<'_, R>) {
         let Some((id, side)) = self.sessions.get(&session).copied() else { return };

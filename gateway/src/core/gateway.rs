@@ -126,6 +126,12 @@ impl<R: RngCore> Gateway<R> {
         self.settle(now);
     }
 
+    /// The gateway stops: every call is ended on both legs. Send what is polled, then close the flows.
+    pub fn handle_stop(&mut self, now: Instant) {
+        self.with_calls(now, B2bua::handle_stop);
+        self.settle(now);
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bindings.handle_timeout(now);
