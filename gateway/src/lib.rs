@@ -1,2 +1,10 @@
-//! gateway
+//! The gateway: signs phones in, connects their calls and relays what they say without being able to hear it.
+//!
+//! [`core`] is pure state. [`net`] gives it sockets, clock and threads, [`store`] its accounts, [`tls`] its identity,
+//! [`cli`] its operator.
+
+pub mod cli;
 pub mod core;
+pub mod net;
+pub mod store;
+pub mod tls;

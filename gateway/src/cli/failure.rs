@@ -1,0 +1,44 @@
+//! What ends a command early; always one sentence and exit code 2.
+
+use crate::core::accounts::AccountNameError;
+use crate::net::ServeError;
+use crate::store::StoreError;
+use crate::tls::TlsError;
+use std::io;
+use std::path::PathBuf;
+use undertone_config::ConfigError;
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The account store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The gateway cannot run.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The name given is none.
+    #[error(transparent)]
+    Name(#[from] AccountNameError),
+    /// `init` never overwrites.
+    #[error("{} is there already; move it away to start anew, or go on with `undertone-gateway user add NAME`", file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
+    },
+    /// An argument cannot be used.
+    #[error("{0}")]
+    Argument(String),
+    /// No key could be made.
+    #[error("no certificate could be made for this domain ({0}); give one with --certificate and --private-key")]
+    Certificate(#[from] rcgen::Error),
+    /// Standard output is gone.
+    #[error("writing to standard output failed ({0}); run the command again with somewhere to print to")]
+    Output(#[source] io::Error),
+}

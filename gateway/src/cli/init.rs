@@ -1,0 +1,203 @@
+//! `undertone-gateway init`: configuration, key, certificate and account store of a new gateway.
+//!
+//! Overwrites nothing, and leaves nothing behind when it fails half-way. The configuration is written last: while it is
+//! missing, there is no gateway.
+
+use super::arguments::{Arguments, Init};
+use super::{Failure, config_file, own_command, say};
+use crate::store::{STORE_FILE, Store};
+use crate::tls::{self, TlsIdentity};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use undertone_config::{DEFAULT_TLS_PORT, GatewayConfig, default_gateway_file, write_private};
+use zeroize::Zeroizing;
+
+/// Port of the relay unless told otherwise.
+const DEFAULT_RELAY_PORT: u16 = 40_000;
+
+/// State folder of the gateway with the default configuration file.
+const DEFAULT_STATE_FOLDER: &str = "/var/lib/undertone";
+
+/// Runs the command.
+pub(super) fn run(arguments: &Arguments, wanted: &Init) -> Result<(), Failure> {
+    let file = config_file(arguments);
+    let plan = Plan::new(&file, arguments.config.is_none(), wanted)?;
+    // What `serve` would refuse is refused now, before anything exists.
+    let config = GatewayConfig::parse(&plan.text, &file)?;
+    let mut made = Made::default();
+    let pin = match plan.write(&config, wanted, &mut made) {
+        Ok(pin) => pin,
+        Err(failure) => {
+            made.remove();
+            return Err(failure);
+        }
+    };
+    if arguments.json {
+        let line = serde_json::json!({ "config": file, "state_folder": config.state_folder, "pin": pin.to_string() });
+        return say(&line.to_string());
+    }
+    say(&format!(
+        "The gateway of {} is set up in {}. Phones know it by its pin:\n\n  {pin}\n\nNext, for each person:\n\n  {}\n\n\
+         and then:\n\n  {}",
+        config.domain,
+        file.display(),
+        own_command(arguments, "user add NAME"),
+        own_command(arguments, "serve")
+    ))
+}
+
+struct Plan {
+    file: PathBuf,
+    text: String,
+    makes_certificate: bool,
+}
+
+/// The files made so far, to be removed when the rest fails.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Plan {
+    fn new(file: &Path, is_default: bool, wanted: &Init) -> Result<Self, Failure> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path)
+                .map_err(|reason| Failure::Argument(format!("{}: {reason}; give a full path", path.display())))
+        };
+        let folder = absolute(file.parent().unwrap_or(Path::new(".")))?;
+        let state_folder = match &wanted.state_folder {
+            Some(folder) => absolute(folder)?,
+            None if is_default => PathBuf::from(DEFAULT_STATE_FOLDER),
+            None => folder.join("state"),
+        };
+        let (certificate, private_key) = match (&wanted.certificate, &wanted.private_key) {
+            (Some(certificate), Some(key)) => (absolute(certificate)?, absolute(key)?),
+            (None, _) | (_, None) => (folder.join("tls/certificate.pem"), folder.join("tls/key.pem")),
+        };
+        let text = config_text(wanted, &state_folder, &certificate, &private_key)?;
+        let file = if is_default { default_gateway_file() } else { absolute(file)? };
+        Ok(Self { file, text, makes_certificate: wanted.certificate.is_none() })
+    }
+
+    fn write(&self, config: &GatewayConfig, wanted: &Init, made: &mut Made) -> Result<undertone_config::Pin, Failure> {
+        let own = if self.makes_certificate { &[&config.certificate, &config.private_key][..] } else { &[] };
+        for file in [&self.file].iter().chain(own) {
+            if file.exists() {
+                return Err(Failure::Exists { file: file.to_path_buf() });
+            }
+        }
+        if self.makes_certificate {
+            let (certificate, key) = self_signed(wanted)?;
+            made.write(&config.private_key, key.as_bytes())?;
+            made.write(&config.certificate, certificate.as_bytes())?;
+        }
+        TlsIdentity::load(&config.certificate, &config.private_key, SystemTime::now())?;
+        let store = config.state_folder.join(STORE_FILE);
+        let had_store = store.exists();
+        if !had_store {
+            made.0.push(store);
+        }
+        Store::create(&config.state_folder, &config.domain)?;
+        made.write(&self.file, self.text.as_bytes())?;
+        Ok(tls::read_pin(&config.certificate)?)
+    }
+}
+
+impl Made {
+    fn write(&mut self, file: &Path, content: &[u8]) -> Result<(), Failure> {
+        self.0.push(file.to_owned());
+        Ok(write_private(file, content)?)
+    }
+
+    fn remove(&self) {
+        for file in &self.0 {
+            // The first failure is the one worth reporting.
+            let _ = std::fs::remove_file(file);
+        }
+    }
+}
+
+/// A P-256 key and a certificate for it, as PEM. Phones check the key by its pin, so the certificate has the end of
+/// RFC 5280 §4.1.2.5 ("no well-defined expiration date") and says nothing of when it was made.
+fn self_signed(wanted: &Init) -> Result<(String, Zeroizing<String>), Failure> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::new(vec![wanted.domain.to_string()])?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, wanted.domain.as_str());
+    params.not_before = date_time_ymd(2025, 1, 1);
+    params.not_after = date_time_ymd(9999, 12, 31);
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
+}
+
+fn config_text(wanted: &Init, state: &Path, certificate: &Path, key: &Path) -> Result<String, Failure> {
+    let listen = or_everywhere(&wanted.listen, &wanted.public_addresses, DEFAULT_TLS_PORT);
+    let relay = or_everywhere(&wanted.relay_listen, &wanted.public_addresses, DEFAULT_RELAY_PORT);
+    Ok(format!(
+        r#"# Undertone gateway, written by `undertone-gateway init`.
+
+# The part of all addresses after the @. Passwords are bound to it: changing it means making all accounts anew.
+domain = {domain}
+
+# Holds the account store and nothing else. Only the gateway's user may read it.
+state_folder = {state}
+
+[signalling]
+# Where phones connect (SIP over TLS 1.3).
+listen = {listen}
+# PEM files. After a new key, give everybody the new pin (`undertone-gateway pin`).
+certificate = {certificate}
+private_key = {key}
+
+[relay]
+# One UDP port per family carries the sound of all calls; open it in the firewall.
+listen = {relay}
+# The addresses by which phones reach this machine, if they differ from those above (behind NAT, or 0.0.0.0).
+public_addresses = {public}
+# Calls at the same time.
+# max_calls = 500
+"#,
+        domain = quoted(wanted.domain.as_str()),
+        state = quoted_path(state)?,
+        certificate = quoted_path(certificate)?,
+        key = quoted_path(key)?,
+        listen = list(&listen),
+        relay = list(&relay),
+        public = list(&wanted.public_addresses),
+    ))
+}
+
+/// What was asked for, or all addresses of the families that phones are told.
+fn or_everywhere(asked: &[SocketAddr], public: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    if !asked.is_empty() {
+        return asked.to_vec();
+    }
+    let v4 = public.iter().any(IpAddr::is_ipv4).then(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
+    let v6 = public.iter().any(IpAddr::is_ipv6).then(|| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+    v4.into_iter().chain(v6).collect()
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let quoted: Vec<String> = items.iter().map(|item| quoted(&item.to_string())).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn quoted_path(path: &Path) -> Result<String, Failure> {
+    path.to_str()
+        .map(quoted)
+        .ok_or_else(|| Failure::Argument(format!("{}: the path is not UTF-8; choose another folder", path.display())))
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
