@@ -2,10 +2,11 @@
 //! are cut and made by the core.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use undertone_sip::user_agent::FlowId;
@@ -42,6 +43,7 @@ pub enum FlowEvent {
 #[derive(Debug)]
 pub struct Flow {
     outgoing: mpsc::Sender<Vec<u8>>,
+    overflow: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -52,22 +54,25 @@ impl Flow {
         E: From<FlowEvent> + Send + 'static,
     {
         let (outgoing, queue) = mpsc::channel(OUTGOING);
+        let overflow = Arc::new(Notify::new());
+        let overflowed = Arc::clone(&overflow);
         let task = tokio::spawn(async move {
             let (read, write) = tokio::io::split(stream);
             tokio::select! {
                 _ = read_all(flow, read, &events) => {}
                 _ = write_all(write, queue) => {}
+                () = overflowed.notified() => {}
             }
             // Nobody listens any more when the phone stops.
             let _ = events.send(FlowEvent::Closed { flow }.into()).await;
         });
-        Self { outgoing, task }
+        Self { outgoing, overflow, task }
     }
 
     /// Queues bytes. A connection that does not keep up is closed.
     pub fn send(&self, bytes: Vec<u8>) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.outgoing.try_send(bytes) {
-            self.task.abort();
+            self.overflow.notify_one();
         }
     }
 
@@ -140,6 +145,17 @@ mod tests {
         let (events, mut heard) = mpsc::channel::<FlowEvent>(8);
         let flow = Flow::spawn(FLOW, ours, events);
         flow.send(vec![0; 1000]);
+        assert_eq!(heard.recv().await, Some(FlowEvent::Closed { flow: FLOW }));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_does_not_keep_up_is_closed_and_told() {
+        let (ours, _theirs) = duplex(16);
+        let (events, mut heard) = mpsc::channel::<FlowEvent>(8);
+        let flow = Flow::spawn(FLOW, ours, events);
+        for _ in 0..OUTGOING + 2 {
+            flow.send(vec![0; 100]);
+        }
         assert_eq!(heard.recv().await, Some(FlowEvent::Closed { flow: FLOW }));
     }
 }
