@@ -20,7 +20,7 @@ use super::identity::{IdentityKey, IdentityPublic};
 use super::message::{CORE2_LEN, Kind, frame, open, take};
 use super::repeat::{LIMIT, Repeat};
 use super::safety_words::SafetyWords;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::RngCore;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
@@ -188,8 +188,8 @@ impl Capabilities {
 }
 
 impl Exchange {
-    /// Starts a run; the initiator's M1 is ready to be polled.
-    pub fn new<R: RngCore + CryptoRng>(settings: Settings, identity: IdentityKey, rng: &mut R, now: Instant) -> Self {
+    /// Starts a run; the initiator's M1 is ready to be polled. `rng` must be the system's (or a test's).
+    pub fn new<R: RngCore>(settings: Settings, identity: IdentityKey, rng: &mut R, now: Instant) -> Self {
         let ephemeral = IdentityKey::generate(rng);
         let mut random = Zeroizing::new([0; 32]);
         rng.fill_bytes(random.as_mut());

@@ -1,7 +1,7 @@
 //! The long-term key of an account (X25519, RFC 7748) and its key code.
 
 use super::channel::hash;
-use rand_core::{CryptoRng, RngCore};
+use rand_core::RngCore;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
@@ -18,8 +18,8 @@ pub struct IdentityKey(StaticSecret);
 pub struct IdentityPublic([u8; 32]);
 
 impl IdentityKey {
-    /// Draws a new key.
-    pub fn generate<R: RngCore + CryptoRng>(rng: &mut R) -> Self {
+    /// Draws a new key. `rng` must be the system's (or a test's).
+    pub fn generate<R: RngCore>(rng: &mut R) -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         rng.fill_bytes(bytes.as_mut());
         Self::from_bytes(&bytes)

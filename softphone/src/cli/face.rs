@@ -134,6 +134,7 @@ impl Face {
             Event::Ended { .. } => self.keys = Keys::default(),
             Event::NotConnected { .. }
             | Event::Ready { .. }
+            | Event::SafetyWords { .. }
             | Event::SoundStarted { .. }
             | Event::OnHold { by: Side::There, .. }
             | Event::Digit { .. }
@@ -169,6 +170,7 @@ impl Face {
                 | Event::Ringing { .. }
                 | Event::Connecting { .. }
                 | Event::Encrypted { .. }
+                | Event::SafetyWords { .. }
                 | Event::SoundStarted { .. }
                 | Event::Muted { .. }
                 | Event::OnHold { .. }

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use undertone_media::verify::AddressHash;
 use undertone_sip::user_agent::Transport;
 use undertone_sip::wire::uri::{host_to_string, is_sip, parse_uri, sip_uri, uri_param};
 use undertone_sip::wire::{NameAddr, Uri};
@@ -97,6 +98,16 @@ pub(super) fn caller(from: &NameAddr) -> String {
         shown if shown.is_empty() || shown.starts_with("anonymous@") => UNKNOWN_CALLER.to_owned(),
         shown => shown,
     }
+}
+
+/// `user@domain` as the verification takes it.
+pub(super) fn hash(uri: &Uri) -> AddressHash {
+    AddressHash::of(&format!("{}@{}", user(uri).unwrap_or_default(), host_to_string(&uri.host_with_port.host)))
+}
+
+/// The address a caller shows; `None` for a hidden one.
+pub(super) fn caller_hash(from: &NameAddr) -> Option<AddressHash> {
+    (caller(from) != UNKNOWN_CALLER).then(|| hash(&from.uri))
 }
 
 /// `sip:user@ip:port` of this phone on a direct flow; without the user if that cannot stand in an address.

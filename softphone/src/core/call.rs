@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use undertone_media::certificate::Certificate;
+use undertone_media::verify::{AddressHash, Role};
 use undertone_sip::user_agent::{FlowId, SessionId};
 
 use super::address::DirectCallee;
@@ -36,12 +37,22 @@ pub(super) struct Call {
     pub(super) id: CallId,
     /// The other person, as shown.
     pub(super) other: String,
+    /// Who sent the first INVITE, and which address the other phone must prove; for the verification.
+    pub(super) parties: Parties,
     pub(super) flow: FlowId,
     /// Known from the INVITE on.
     pub(super) session: Option<SessionId>,
     pub(super) stage: Stage,
     pub(super) muted: bool,
     pub(super) hold: Hold,
+}
+
+/// The two ends as the verification knows them.
+#[derive(Clone, Copy)]
+pub(super) struct Parties {
+    pub(super) role: Role,
+    /// `None` where an address proves nothing: hidden callers, and calls without a gateway.
+    pub(super) peer: Option<AddressHash>,
 }
 
 /// How far it has come.

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use rand_core::RngCore;
 use undertone_media::certificate::Certificate;
+use undertone_media::verify::{AddressHash, IdentityKey, Role};
 use undertone_media::{dtls, srtp};
 use undertone_sip::sdp::Description;
 use undertone_sip::user_agent::{EndCause, FlowId, Invite, SessionId};
 use undertone_sip::wire::{NameAddr, Request, Uri, reason_phrase};
 
 use super::address::{self, DirectCallee};
-use super::call::{CONNECT_TIME, Call, CallId, Hold, Own, REACH_TIME, RING_TIME, Stage, Terms};
+use super::call::{CONNECT_TIME, Call, CallId, Hold, Own, Parties, REACH_TIME, RING_TIME, Stage, Terms};
 use super::event::{EndReason, Event, NotDone, Side, Statistics, Verification, clean};
 use super::line::Road;
 use super::media_command::MediaCommand;
@@ -21,6 +22,7 @@ use super::media_event::{MediaEvent, MediaFailure, PathStats};
 use super::negotiate::{Local, Refusal};
 use super::phone::Phone;
 use super::phone_output::Output;
+use super::verification::{Verdict, Wanted};
 
 impl<R: RngCore> Phone<R> {
     /// Begins a call to the typed address.
@@ -31,11 +33,13 @@ impl<R: RngCore> Phone<R> {
         match self.line.road(typed, now)? {
             Road::Gateway { flow, callee } => {
                 let own = self.draw_own(flow)?;
-                let call = self.begin(callee.shown, flow, now);
+                let parties = Parties { role: Role::Initiator, peer: Some(address::hash(&callee.uri)) };
+                let call = self.begin(callee.shown, parties, flow, now);
                 self.invite(call, callee.uri, own, now);
             }
             Road::Direct { flow, callee, is_open } => {
-                let call = self.begin(callee.shown.clone(), flow, now);
+                let parties = Parties { role: Role::Initiator, peer: None };
+                let call = self.begin(callee.shown.clone(), parties, flow, now);
                 let stage = Stage::Reaching { until: now + REACH_TIME, callee };
                 self.call = Some(Call { stage, ..call });
                 if is_open {
@@ -81,7 +85,7 @@ impl<R: RngCore> Phone<R> {
         };
         let contact = self.line.contact(call.flow, &mut self.rng);
         self.user_agent.accept(session, contact, answer, now);
-        let stage = self.connect(call.id, call.muted, certificate, terms, now);
+        let stage = self.connect(call.id, call.parties, call.muted, certificate, terms, now);
         self.call = Some(Call { stage, ..call });
         Ok(())
     }
@@ -150,7 +154,12 @@ impl<R: RngCore> Phone<R> {
         match self.prepare_answer(flow, &request.body) {
             Ok((certificate, terms, answer)) => {
                 let until = now + RING_TIME;
-                let call = self.begin(from, flow, now);
+                let peer = self
+                    .line
+                    .own_address()
+                    .and(request.headers.from().ok())
+                    .and_then(|from| address::caller_hash(&from));
+                let call = self.begin(from, Parties { role: Role::Responder, peer }, flow, now);
                 let (id, other) = (call.id, call.other.clone());
                 let stage = Stage::RingingHere { until, certificate, terms, answer };
                 self.call = Some(Call { session: Some(session), stage, ..call });
@@ -206,7 +215,7 @@ impl<R: RngCore> Phone<R> {
         match agreed {
             Ok(agreed) => {
                 let terms = Terms { local: own.local, agreed };
-                let stage = self.connect(call.id, call.muted, own.certificate, terms, now);
+                let stage = self.connect(call.id, call.parties, call.muted, own.certificate, terms, now);
                 self.call = Some(Call { stage, ..call });
             }
             Err(refusal) => {
@@ -257,6 +266,7 @@ impl<R: RngCore> Phone<R> {
             MediaEvent::Encrypted { profile, version, peer_fingerprint } => {
                 self.take_keys(profile, version, peer_fingerprint, now);
             }
+            MediaEvent::Verification(verdict) => self.take_verdict(id, verdict, now),
             MediaEvent::FirstSound => self.show(Event::SoundStarted { call: id }),
             MediaEvent::PeerHeld(on) => self.held_there(on),
             MediaEvent::Dtmf(digit) => self.show(Event::Digit { call: id, digit }),
@@ -299,13 +309,13 @@ impl<R: RngCore> Phone<R> {
         self.call.as_ref().is_some_and(|call| call.session == Some(session))
     }
 
-    fn begin(&mut self, other: String, flow: FlowId, now: Instant) -> Call {
+    fn begin(&mut self, other: String, parties: Parties, flow: FlowId, now: Instant) -> Call {
         self.line.enter(flow);
         let id = self.next_call_id();
         // Replaced by the caller with the stage the call begins in.
         let callee = DirectCallee::nobody();
         let stage = Stage::Reaching { until: now, callee };
-        Call { id, other, flow, session: None, stage, muted: false, hold: Hold::default() }
+        Call { id, other, parties, flow, session: None, stage, muted: false, hold: Hold::default() }
     }
 
     fn draw_own(&mut self, flow: FlowId) -> Result<Own, NotDone> {
@@ -334,8 +344,23 @@ impl<R: RngCore> Phone<R> {
         Ok((certificate, Terms { local, agreed }, answer.to_bytes()))
     }
 
-    fn connect(&mut self, id: CallId, muted: bool, certificate: Certificate, terms: Terms, now: Instant) -> Stage {
-        let settings = Box::new(terms.agreed.media(&terms.local, certificate));
+    fn connect(
+        &mut self,
+        id: CallId,
+        parties: Parties,
+        muted: bool,
+        certificate: Certificate,
+        terms: Terms,
+        now: Instant,
+    ) -> Stage {
+        let verification = Wanted {
+            role: parties.role,
+            identity: IdentityKey::from_bytes(&self.identity.to_bytes()),
+            own_address: self.line.own_address().unwrap_or_else(|| AddressHash::of("")),
+            peer_address: parties.peer,
+        };
+        let mut settings = Box::new(terms.agreed.media(&terms.local, certificate));
+        settings.verification = (terms.agreed.peer() == dtls::Peer::Ours).then_some(verification);
         self.output(Output::Media(MediaCommand::Open { call: id, settings }));
         if muted {
             self.output(Output::Media(MediaCommand::Mute { call: id, on: true }));
@@ -363,6 +388,16 @@ impl<R: RngCore> Phone<R> {
         let (cipher, key_agreement) = (cipher_name(profile), version_name(version));
         self.show(Event::Encrypted { call: call.id, cipher, key_agreement, verification });
         self.call = Some(Call { stage: Stage::Encrypted { since: now, terms }, ..call });
+    }
+
+    /// A failed verification ends the call: both phones said that they can, so somebody prevented it.
+    fn take_verdict(&mut self, call: CallId, verdict: Verdict, now: Instant) {
+        match verdict {
+            Verdict::Words(words) => {
+                self.show(Event::SafetyWords { call, words: words.words(), digits: words.digits() });
+            }
+            Verdict::Failed(failure) => self.end(EndReason::VerificationFailed, &failure.to_string(), now),
+        }
     }
 
     fn forget_session(&mut self) {

@@ -60,6 +60,15 @@ pub enum Event {
         /// What is known about who is at the other end.
         verification: Verification,
     },
+    /// The words that are equal on both phones if nobody sits in between.
+    SafetyWords {
+        /// The call.
+        call: CallId,
+        /// To be read to each other.
+        words: [&'static str; 4],
+        /// The same for people who share no language.
+        digits: String,
+    },
     /// The first sound of the other side came out of the playout buffer.
     SoundStarted {
         /// The call.
@@ -226,6 +235,8 @@ pub enum EndReason {
     NoKeys,
     /// The key seen in the call is not the one announced: someone may be in between.
     WrongKey,
+    /// The phones could not prove themselves to each other: someone may be in between.
+    VerificationFailed,
     /// The key agreement or protection broke down.
     EncryptionFailed,
     /// Nothing came from the other side any more.
@@ -275,6 +286,7 @@ impl Event {
             Self::Ringing { .. } => "ringing",
             Self::Connecting { .. } => "connecting",
             Self::Encrypted { .. } => "encrypted",
+            Self::SafetyWords { .. } => "safety_words",
             Self::SoundStarted { .. } => "sound_started",
             Self::Muted { .. } => "muted",
             Self::OnHold { .. } => "on_hold",
@@ -303,6 +315,10 @@ impl Event {
             Self::Encrypted { cipher, key_agreement, verification, .. } => {
                 format!("Encrypted with {cipher} (keys by {key_agreement}). {}", verification.sentence())
             }
+            Self::SafetyWords { words, digits, .. } => format!(
+                "Safety words: {} ({digits}). Read them to each other: if they differ, somebody is listening, so hang up.",
+                words.join(" ")
+            ),
             Self::SoundStarted { .. } => "You can hear the other side.".into(),
             Self::Muted { on: true, .. } => "Your microphone is off.".into(),
             Self::Muted { on: false, .. } => "Your microphone is on.".into(),
@@ -419,6 +435,7 @@ fn ended_sentence(why: EndReason, detail: &str, other: &str) -> String {
             "Ended for your safety: the other phone's key is not the one that was announced. Someone may be in between."
                 .into()
         }
+        EndReason::VerificationFailed => "Ended for your safety: the phones could not be checked.".into(),
         EndReason::EncryptionFailed => "Ended for your safety: the encryption of the call failed.".into(),
         EndReason::ConnectionLost => "Ended: the connection was lost.".into(),
         EndReason::GatewayFailed => "Ended: the gateway could not place the call.".into(),
@@ -497,6 +514,11 @@ mod tests {
             Event::Ringing { call, at: Side::Here, other: other.clone() },
             Event::Ringing { call, at: Side::There, other: other.clone() },
             Event::Connecting { call },
+            Event::SafetyWords {
+                call,
+                words: ["aardvark", "adroitness", "absurd", "adviser"],
+                digits: "00000101".into(),
+            },
             Event::SoundStarted { call },
             Event::Muted { call, on: true },
             Event::OnHold { call, by: Side::There, on: true },

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand_core::RngCore;
+use undertone_media::verify::AddressHash;
 use undertone_sip::user_agent::{FlowId, FlowIdentity, TransactionId};
 use undertone_sip::wire::{Message, ParseError, Request, Response, Uri};
 
-use super::address::{Callee, DirectCallee};
+use super::address::{self, Callee, DirectCallee};
 use super::direct_line::DirectLine;
 use super::event::{Event, NotDone, Trouble};
 use super::gateway_line::GatewayLine;
@@ -157,6 +158,14 @@ impl<R: RngCore> Line<R> {
         match self {
             Self::Gateway(line) => line.own_uri(),
             Self::Direct(line) => line.own_uri(flow),
+        }
+    }
+
+    /// The address that this phone proves in calls; `None` without a gateway, where addresses prove nothing.
+    pub(super) fn own_address(&self) -> Option<AddressHash> {
+        match self {
+            Self::Gateway(line) => Some(address::hash(&line.own_uri())),
+            Self::Direct(_) => None,
         }
     }
 

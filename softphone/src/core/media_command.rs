@@ -6,6 +6,7 @@ use undertone_media::session;
 
 use super::call::CallId;
 use super::ice;
+use super::verification;
 
 /// What the signalling side wants of a call's media.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub struct Settings {
     pub route: Route,
     /// The session on top.
     pub session: session::Settings,
+    /// The verification to run inside it; `None` with phones that cannot.
+    pub verification: Option<verification::Wanted>,
 }
 
 /// How the other side is reached.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use undertone_media::srtp::Profile;
 use undertone_media::{dtls, session};
 
+use super::verification::Verdict;
+
 /// What happened on a call's media path.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MediaEvent {
@@ -23,6 +25,8 @@ pub enum MediaEvent {
         /// SHA-256 of the other side's certificate as seen in the handshake.
         peer_fingerprint: [u8; 32],
     },
+    /// The phones have proved themselves to each other inside the call, or not.
+    Verification(Verdict),
     /// The first authentic sound went to the speaker.
     FirstSound,
     /// The other side put the call on hold or took it back, inside the encrypted channel.

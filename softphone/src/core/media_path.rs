@@ -19,6 +19,7 @@ use undertone_media::session::{self, Session};
 use super::ice::{self, IceClient};
 use super::media_command::{MediaCommand, Route, Settings};
 use super::media_event::{MediaEvent, MediaFailure, PathStats, Refused};
+use super::verification::{Verification, Wanted};
 
 /// DTLS datagrams kept that arrive before the path they belong to has been proven: one flight of a handshake.
 pub const MAX_EARLY_DATAGRAMS: usize = 4;
@@ -51,6 +52,8 @@ pub enum Output {
 pub struct MediaPath<R: RngCore> {
     road: Road,
     stage: Stage<R>,
+    wanted: Option<Wanted>,
+    verification: Option<Verification>,
     rng: R,
     over: bool,
     muted: bool,
@@ -86,6 +89,8 @@ impl<R: RngCore> MediaPath<R> {
         let mut path = Self {
             road,
             stage: Stage::Waiting(Box::new((settings.session, session_rng))),
+            wanted: settings.verification,
+            verification: None,
             rng,
             over: false,
             muted: false,
@@ -178,6 +183,9 @@ impl<R: RngCore> MediaPath<R> {
         if let Stage::Running(session) = &mut self.stage {
             session.handle_timeout(now);
         }
+        if let Some(verification) = &mut self.verification {
+            verification.handle_timeout(now);
+        }
         self.drain_session(now);
         if self.silent_until.is_some_and(|until| now >= until) {
             self.fail(MediaFailure::PathLost);
@@ -198,7 +206,8 @@ impl<R: RngCore> MediaPath<R> {
             Stage::Running(session) => session.poll_timeout(),
             Stage::Waiting(_) | Stage::Over => None,
         };
-        [road, session, self.next_statistics, self.silent_until].into_iter().flatten().min()
+        let verification = self.verification.as_ref().and_then(Verification::poll_timeout);
+        [road, session, verification, self.next_statistics, self.silent_until].into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -294,7 +303,18 @@ impl<R: RngCore> MediaPath<R> {
         self.drain_session(now);
     }
 
+    /// Lets session and verification talk until neither has anything to say.
     fn drain_session(&mut self, now: Instant) {
+        self.drain_session_once(now);
+        while let (Stage::Running(session), Some(verification)) = (&mut self.stage, &mut self.verification)
+            && let Some(verdict) = verification.drain(session, now)
+        {
+            self.outputs.push_back(Output::Event(MediaEvent::Verification(verdict)));
+        }
+        self.drain_session_once(now);
+    }
+
+    fn drain_session_once(&mut self, now: Instant) {
         while let Stage::Running(session) = &mut self.stage
             && let Some(output) = session.poll_output()
         {
@@ -313,6 +333,7 @@ impl<R: RngCore> MediaPath<R> {
         let event = match event {
             session::Event::Encrypted { profile, dtls_version, peer_fingerprint } => {
                 self.next_statistics = Some(now + FIRST_STATISTICS);
+                self.start_verification(now);
                 MediaEvent::Encrypted { profile, version: dtls_version, peer_fingerprint }
             }
             session::Event::FirstSound => MediaEvent::FirstSound,
@@ -322,14 +343,24 @@ impl<R: RngCore> MediaPath<R> {
                 self.silent_until = silent.then(|| now + SILENCE_LIMIT);
                 return;
             }
-            // Belongs to the verification, which reads it inside the session; nothing here acts on it.
-            session::Event::ChannelData(_) => return,
+            session::Event::ChannelData(message) => {
+                if let Some(verification) = &mut self.verification {
+                    verification.handle_message(&message, now);
+                }
+                return;
+            }
             session::Event::Failed(failure) => {
                 self.fail(failure.into());
                 return;
             }
         };
         self.outputs.push_back(Output::Event(event));
+    }
+
+    fn start_verification(&mut self, now: Instant) {
+        if let (Stage::Running(session), Some(wanted)) = (&self.stage, self.wanted.take()) {
+            self.verification = Verification::start(wanted, session, &mut self.rng, now);
+        }
     }
 
     fn remote(&self) -> Option<SocketAddr> {
@@ -377,6 +408,8 @@ impl<R: RngCore> MediaPath<R> {
     /// Drops the session and with it every key of the call.
     fn end(&mut self) {
         self.stage = Stage::Over;
+        self.wanted = None;
+        self.verification = None;
         self.over = true;
         self.early.clear();
         self.next_statistics = None;

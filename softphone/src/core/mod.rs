@@ -25,3 +25,4 @@ pub mod negotiate;
 pub mod phone;
 pub mod phone_output;
 pub mod phone_settings;
+pub mod verification;

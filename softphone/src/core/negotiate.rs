@@ -302,6 +302,8 @@ impl Agreed {
         let payloads = negotiated.payloads;
         Settings {
             route: self.route(local),
+            // Who proves what to whom is known to the call, not to its descriptions.
+            verification: None,
             session: session::Settings {
                 certificate,
                 dtls_role: match negotiated.role {

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use rand_core::RngCore;
+use undertone_media::verify::IdentityKey;
 use undertone_sip::user_agent::{self, FlowId, UserAgent};
 use undertone_sip::wire::{Message, ParseError, Response};
 
@@ -42,6 +43,8 @@ pub struct Phone<R: RngCore> {
     pub(super) call: Option<Call>,
     pub(super) auto_answer: bool,
     pub(super) today: SystemTime,
+    /// Proves in every call that nobody sits in between; new whenever the phone starts.
+    pub(super) identity: IdentityKey,
     last_call: CallId,
     stopping: Option<Instant>,
     stopped: bool,
@@ -52,6 +55,7 @@ impl<R: RngCore> Phone<R> {
     /// A phone that begins to connect at once. All three random sources are the system's.
     pub fn new(settings: Settings, random: [R; 3], now: Instant) -> Self {
         let [mut rng, user_agent_rng, registration_rng] = random;
+        let identity = IdentityKey::generate(&mut rng);
         let line = Line::new(settings.mode, registration_rng, &mut rng, now);
         let mut phone = Self {
             rng,
@@ -60,6 +64,7 @@ impl<R: RngCore> Phone<R> {
             call: None,
             auto_answer: settings.auto_answer,
             today: settings.today,
+            identity,
             last_call: CallId(0),
             stopping: None,
             stopped: false,

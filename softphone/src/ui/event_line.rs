@@ -15,6 +15,7 @@ pub fn line(event: &Event) -> String {
             format!("{name} {cipher}, {key_agreement}, {}", verified(*verification))
         }
         Event::Connecting { .. } | Event::SoundStarted { .. } | Event::Stopped => name.to_owned(),
+        Event::SafetyWords { words, digits, .. } => format!("{name} {} {digits}", words.join(" ")),
         Event::Muted { on, .. } => format!("{name} {}", on_off(*on)),
         Event::OnHold { by, on, .. } => format!("{name} {} {}", side(*by), on_off(*on)),
         Event::Digit { digit, .. } => format!("{name} {digit}"),

@@ -32,6 +32,8 @@ fn two_phones_call_answer_talk_and_hang_up() {
         )));
         assert!(world.listen(side) > LOUD);
     }
+    world.run_until(|world| world.safety_words(0).is_some() && world.safety_words(1).is_some());
+    assert_eq!(world.safety_words(0), world.safety_words(1), "nobody sits in between");
     world.command(0, Command::HangUp);
     world.run_until(|world| world.ended(1).is_some());
     assert_eq!(world.ended(0), Some(EndReason::HungUpHere));
@@ -250,7 +252,9 @@ fn the_same_seed_gives_the_same_run() {
         world.run_for(Duration::from_secs(20));
         world.command(0, Command::HangUp);
         world.run_for(Duration::from_secs(5));
-        world.all_events()
+        // The words rest on keys that the DTLS engine draws itself.
+        let is_drawn_by_dtls = |event: &Event| matches!(event, Event::SafetyWords { .. });
+        world.all_events().into_iter().filter(|(_, _, event)| !is_drawn_by_dtls(event)).collect::<Vec<_>>()
     };
     assert_eq!(run(30), run(30));
 }

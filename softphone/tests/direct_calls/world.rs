@@ -209,6 +209,14 @@ impl World {
         self.sides.iter().enumerate().flat_map(tagged).collect()
     }
 
+    /// The safety words this phone shows.
+    pub(crate) fn safety_words(&self, side: usize) -> Option<[&'static str; 4]> {
+        self.sides[side].events.iter().find_map(|(_, event)| match event {
+            Event::SafetyWords { words, .. } => Some(*words),
+            _ => None,
+        })
+    }
+
     pub(crate) fn in_sound(&self, side: usize) -> bool {
         self.saw(side, |event| matches!(event, Event::SoundStarted { .. }))
     }
@@ -424,7 +432,8 @@ impl Side {
             tone_hz: 300.0 + 150.0 * n as f32,
             spoken: 0,
             heard: Vec::new(),
-            paths_opened: seed,
+            // Far from each other and from the seeds above: two phones that draw alike would rightly suspect an echo.
+            paths_opened: (n as u64 + 1) << 40 | seed,
         }
     }
 
@@ -454,7 +463,7 @@ impl Side {
     fn open_path(&mut self, call: CallId, settings: undertone::core::media_command::Settings, now: Instant) {
         self.paths_opened += 1;
         let rng = ChaCha20Rng::seed_from_u64(self.paths_opened);
-        let session_rng = ChaCha20Rng::seed_from_u64(self.paths_opened + 7000);
+        let session_rng = ChaCha20Rng::seed_from_u64(self.paths_opened | 1 << 60);
         self.path = Some((call, MediaPath::new(settings, rng, session_rng, now)));
         self.next_frame = Some(now + FRAME);
     }
