@@ -296,6 +296,24 @@ fn a_call_whose_relay_is_silent_is_ended() {
 }
 
 #[test]
+fn a_gateway_that_stops_hangs_up_for_everybody() {
+    let mut world = World::new(1);
+    let (alice, bob) = (world.phone("alice"), world.phone("bob"));
+    world.talk(alice, bob);
+    let (carol, tablet) = (world.phone("carol"), world.phone("bob"));
+    world.call(carol, "bob");
+    world.ring(tablet);
+    let now = world.now;
+    world.gateway.handle_stop(now);
+    world.settle();
+    assert_eq!(world.ended(alice), [EndCause::RemoteBye]);
+    assert!(world.ended(bob).contains(&EndCause::RemoteBye));
+    assert_eq!(world.ended(tablet), [EndCause::RemoteCancel]);
+    assert!(world.statuses(carol).last().is_some_and(|status| *status >= 400));
+    assert!(world.slots.is_empty());
+}
+
+#[test]
 fn a_connection_without_an_account_cannot_call() {
     let mut world = World::new(1);
     let bob = world.phone("bob");
