@@ -6,7 +6,7 @@
 //! A thread owns its relay, its sockets and its batch; nothing is shared but the channels.
 
 use super::core_task::CoreInput;
-use super::udp_batch::{BATCH, Batch, Outgoing};
+use super::udp_batch::{BATCH, Batch, Family, Outgoing};
 use crate::core::relay::{MAX_DATAGRAM_LEN, Relay, RelayAction, RelayCommand, RelayEvent};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -121,10 +121,10 @@ impl Worker {
                 return;
             }
             if readable.v4 {
-                self.carry(true);
+                self.carry(Family::V4);
             }
             if readable.v6 {
-                self.carry(false);
+                self.carry(Family::V6);
             }
             self.relay.handle_timeout(Instant::now());
             self.report();
@@ -163,12 +163,15 @@ impl Worker {
         }
     }
 
-    fn carry(&mut self, is_v4: bool) {
+    fn carry(&mut self, family: Family) {
         for _ in 0..BATCHES_PER_TURN {
-            let socket = if is_v4 { &self.sockets.v4 } else { &self.sockets.v6 };
+            let socket = match family {
+                Family::V4 => &self.sockets.v4,
+                Family::V6 => &self.sockets.v6,
+            };
             let Some(socket) = socket else { return };
             // An error here is an ICMP answer to something sent earlier; the socket itself stays good.
-            let count = self.batch.receive(socket).unwrap_or(0);
+            let count = self.batch.receive(socket, family).unwrap_or(0);
             let now = Instant::now();
             for place in 0..count {
                 self.judge(place, now);
@@ -230,5 +233,113 @@ impl Worker {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::core::relay::{LegCredentials, SlotId, SlotNumbers};
+    use crate::net::sockets;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use stun_types::attribute::{AttributeType, RawAttribute};
+    use stun_types::message::{
+        BINDING, IntegrityAlgorithm, Message, MessageClass, MessageType, MessageWrite, MessageWriteExt,
+        MessageWriteVec, ShortTermCredentials, TransactionId,
+    };
+
+    const DTLS: &[u8] = &[22, 0xfe, 0xfd, 7];
+    const RTP: &[u8] = &[0x80, 0x6f, 0, 1];
+
+    #[test]
+    fn a_call_is_carried_between_ipv4_and_ipv6_and_stops_at_once() {
+        let world = World::new();
+        let [caller, callee] = world.open();
+        let (alice, bob) = (phone("127.0.0.1:0"), phone("[::1]:0"));
+        alice.send_to(&check(&caller), world.v4).unwrap();
+        assert_eq!(kind(&received(&alice)), MessageClass::Success);
+        alice.send_to(DTLS, world.v4).unwrap();
+        // Not waiting for the relay would be a race between two sockets of it.
+        std::thread::sleep(Duration::from_millis(50));
+        bob.send_to(&check(&callee), world.v6).unwrap();
+        assert_eq!(kind(&received(&bob)), MessageClass::Success, "the answer comes before what was held");
+        assert_eq!(received(&bob), DTLS);
+        for number in 0..200u8 {
+            bob.send_to(&[0x80, number], world.v6).unwrap();
+            assert_eq!(received(&alice), [0x80, number]);
+        }
+        world.handle.order(RelayCommand::Close { slot: world.slot }).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        alice.send_to(RTP, world.v4).unwrap();
+        bob.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert!(bob.recv(&mut [0; 64]).is_err(), "after the close nothing passes");
+    }
+
+    #[test]
+    fn dropping_the_handle_ends_the_thread() {
+        let World { handle, v4, .. } = World::new();
+        drop(handle);
+        assert!(UdpSocket::bind(v4).is_ok(), "its sockets are closed");
+    }
+
+    struct World {
+        handle: RelayHandle,
+        slot: SlotId,
+        v4: SocketAddr,
+        v6: SocketAddr,
+        _events: tokio::sync::mpsc::Receiver<CoreInput>,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let open = |address: &str| sockets::relay(address.parse().unwrap()).unwrap();
+            let (v4, v6) = (open("127.0.0.1:0"), open("[::1]:0"));
+            let addresses = [v4.local_addr().unwrap(), v6.local_addr().unwrap()];
+            let relay = Relay::new(1, addresses.to_vec(), &mut ChaCha20Rng::seed_from_u64(1));
+            let (events, receiver) = tokio::sync::mpsc::channel(4);
+            let handle = RelayHandle::start(relay, RelaySockets { v4: Some(v4), v6: Some(v6) }, events).unwrap();
+            let slot = SlotNumbers::new(1).allocate().unwrap();
+            Self { handle, slot, v4: addresses[0], v6: addresses[1], _events: receiver }
+        }
+
+        fn open(&self) -> [LegCredentials; 2] {
+            let mut rng = ChaCha20Rng::seed_from_u64(2);
+            let legs = [LegCredentials::draw(&mut rng), LegCredentials::draw(&mut rng)];
+            let copy = [legs[0].duplicate(), legs[1].duplicate()];
+            self.handle.order(RelayCommand::Open { slot: self.slot, legs: copy }).unwrap();
+            // The order is followed before the next datagram: it was given first.
+            legs
+        }
+    }
+
+    fn phone(address: &str) -> UdpSocket {
+        let socket = UdpSocket::bind(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket
+    }
+
+    fn received(socket: &UdpSocket) -> Vec<u8> {
+        let mut buffer = [0; 2_048];
+        let len = socket.recv(&mut buffer).unwrap();
+        buffer[..len].to_vec()
+    }
+
+    fn kind(bytes: &[u8]) -> MessageClass {
+        Message::from_bytes(bytes).unwrap().class()
+    }
+
+    fn check(credentials: &LegCredentials) -> Vec<u8> {
+        let kind = MessageType::from_class_method(MessageClass::Request, BINDING);
+        let mut check = Message::builder(kind, TransactionId::from(9), MessageWriteVec::new());
+        let username = format!("{}:phonefrag", credentials.ufrag());
+        check.add_attribute(&RawAttribute::new(AttributeType::new(0x0006), username.as_bytes())).unwrap();
+        check.add_attribute(&RawAttribute::new(AttributeType::new(0x0024), &[0x6e, 0, 1, 0xff])).unwrap();
+        check.add_attribute(&RawAttribute::new(AttributeType::new(0x802a), &[7; 8])).unwrap();
+        let key = ShortTermCredentials::new(credentials.password().to_owned()).make_key();
+        check.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1).unwrap();
+        check.add_fingerprint().unwrap();
+        check.finish()
     }
 }

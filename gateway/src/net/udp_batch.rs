@@ -1,7 +1,7 @@
 //! Datagrams in batches: one system call takes or gives up to [`BATCH`] of them; nothing is allocated per call.
 //!
-//! `nix` does not reset the length of control messages in reused headers, so none are used here, and each
-//! direction has headers of its own.
+//! `nix` resets neither the length of control messages nor that of addresses in reused headers: so no control messages
+//! are used, and each direction and each family has headers of its own.
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
@@ -15,6 +15,15 @@ pub(super) const BATCH: usize = 32;
 /// Room for one datagram; more than the relay carries, so that a longer one is seen to be longer.
 const ROOM: usize = 2_048;
 
+/// Which of the relay's sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 /// A place of the batch and what is to be sent from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outgoing {
@@ -27,7 +36,8 @@ pub(super) struct Outgoing {
 pub(super) struct Batch {
     buffers: Box<[[u8; ROOM]]>,
     received: [(SocketAddr, usize); BATCH],
-    receiving: MultiHeaders<SockaddrStorage>,
+    /// For IPv4 and for IPv6.
+    receiving: [MultiHeaders<SockaddrStorage>; 2],
     sending: MultiHeaders<SockaddrStorage>,
 }
 
@@ -37,18 +47,19 @@ impl Batch {
         Self {
             buffers: vec![[0; ROOM]; BATCH].into_boxed_slice(),
             received: [(nowhere, 0); BATCH],
-            receiving: MultiHeaders::preallocate(BATCH, None),
+            receiving: [MultiHeaders::preallocate(BATCH, None), MultiHeaders::preallocate(BATCH, None)],
             sending: MultiHeaders::preallocate(BATCH, None),
         }
     }
 
     /// Takes what has arrived, up to a full batch; 0 if there is nothing.
-    pub(super) fn receive(&mut self, socket: &UdpSocket) -> Result<usize, Errno> {
+    pub(super) fn receive(&mut self, socket: &UdpSocket, family: Family) -> Result<usize, Errno> {
         let mut buffers = self.buffers.iter_mut();
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(buffers.next().map_or(&mut [][..], |buffer| &mut buffer[..]))]);
+        let headers = &mut self.receiving[family as usize];
         let flags = MsgFlags::MSG_DONTWAIT;
-        let results = match recvmmsg(socket.as_raw_fd(), &mut self.receiving, slices.iter_mut(), flags, None) {
+        let results = match recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None) {
             Ok(results) => results,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
             Err(error) => return Err(error),
@@ -109,12 +120,12 @@ mod tests {
     fn a_batch_arrives_whole_in_order_and_is_sent_on() {
         let [relay, phone] = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let mut batch = Batch::new();
-        assert_eq!(batch.receive(&relay).unwrap(), 0, "nothing there: no waiting");
+        assert_eq!(batch.receive(&relay, Family::V4).unwrap(), 0, "nothing there: no waiting");
         for round in 0..3u8 {
             for number in 0..BATCH as u8 {
                 phone.send_to(&[round, number], relay.local_addr().unwrap()).unwrap();
             }
-            assert_eq!(batch.receive(&relay).unwrap(), BATCH);
+            assert_eq!(batch.receive(&relay, Family::V4).unwrap(), BATCH);
             let to = phone.local_addr().unwrap();
             let outgoing: Vec<Outgoing> = (0..BATCH)
                 .map(|place| {
@@ -127,6 +138,21 @@ mod tests {
             let mut buffer = [0; 9];
             for _ in 0..BATCH {
                 assert_eq!(phone.recv(&mut buffer).unwrap(), 1);
+            }
+        }
+    }
+
+    /// The length of an IPv4 address, once reported, would cut an IPv6 address in the same headers.
+    #[test]
+    fn one_batch_serves_both_families_in_turn() {
+        let [v4, phone4] = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let [v6, phone6] = [(), ()].map(|()| UdpSocket::bind("[::1]:0").unwrap());
+        let mut batch = Batch::new();
+        for _ in 0..3 {
+            for (relay, phone, family) in [(&v4, &phone4, Family::V4), (&v6, &phone6, Family::V6)] {
+                phone.send_to(&[0x80], relay.local_addr().unwrap()).unwrap();
+                assert_eq!(batch.receive(relay, family).unwrap(), 1);
+                assert_eq!(batch.datagram(0).0, phone.local_addr().unwrap());
             }
         }
     }
@@ -148,7 +174,7 @@ mod tests {
         let [relay, phone] = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         phone.send_to(&[0x80; 9_000], relay.local_addr().unwrap()).unwrap();
         let mut batch = Batch::new();
-        assert_eq!(batch.receive(&relay).unwrap(), 1);
+        assert_eq!(batch.receive(&relay, Family::V4).unwrap(), 1);
         assert!(batch.datagram(0).1.len() > crate::core::relay::MAX_DATAGRAM_LEN);
     }
 }
