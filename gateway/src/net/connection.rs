@@ -183,3 +183,111 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
         let _ = timeout(LAST_ANSWER_WITHIN, self.stream.shutdown()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::core::limits::OriginSalt;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use tokio::io::DuplexStream;
+
+    const OPTIONS: &str = "OPTIONS sip:gw.example SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bK1\r\n\
+        From: <sip:a@gw.example>;tag=1\r\nTo: <sip:gw.example>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
+        Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_nothing_is_sent_away_after_30_s_however_many_pings_he_sends() {
+        let mut world = World::new().await;
+        let start = Instant::now();
+        for _ in 0..5 {
+            world.phone.write_all(b"\r\n\r\n").await.unwrap();
+            assert_eq!(world.read(2).await, "\r\n");
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        assert_eq!(world.rest().await, "");
+        assert_eq!(start.elapsed(), FIRST_REQUEST_WITHIN);
+        assert!(matches!(world.core.recv().await, Some(CoreInput::FlowClosed { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_in_use_stays_while_it_pings_and_goes_when_it_is_silent() {
+        let mut world = World::new().await;
+        world.phone.write_all(OPTIONS.as_bytes()).await.unwrap();
+        assert!(matches!(world.core.recv().await, Some(CoreInput::Message { message, .. }) if message.is_ok()));
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            world.phone.write_all(b"\r\n\r\n").await.unwrap();
+            assert_eq!(world.read(2).await, "\r\n");
+        }
+        let last = Instant::now();
+        assert_eq!(world.rest().await, "");
+        assert_eq!(last.elapsed(), IDLE_LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_queued_is_sent_before_the_core_lets_go() {
+        let mut world = World::new().await;
+        let FlowLink { queue, cut } = world.link;
+        queue.try_send(b"one".to_vec()).unwrap();
+        queue.try_send(b"two".to_vec()).unwrap();
+        drop((queue, cut));
+        let mut text = String::new();
+        world.phone.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "onetwo");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_that_does_not_read_fills_its_queue_and_is_cut_off_at_once() {
+        let mut world = World::new().await;
+        let queued = (0..1_000).take_while(|_| world.link.queue.try_send(vec![b'x'; 100]).is_ok()).count();
+        assert_eq!(queued, MAX_QUEUED_MESSAGES);
+        let start = Instant::now();
+        world.link.cut.send(()).unwrap();
+        assert!(matches!(world.core.recv().await, Some(CoreInput::FlowClosed { .. })));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_without_an_end_is_answered_once_and_closes_the_connection() {
+        let mut world = World::new().await;
+        let broken = OPTIONS.replace("Content-Length: 0", "Content-Length: x");
+        world.phone.write_all(broken.as_bytes()).await.unwrap();
+        let Some(CoreInput::Message { message, .. }) = world.core.recv().await else { panic!("handed on") };
+        assert_eq!(message.unwrap_err().status, 400);
+        world.link.queue.try_send(b"answer".to_vec()).unwrap();
+        assert_eq!(world.rest().await, "answer");
+    }
+
+    struct World {
+        phone: DuplexStream,
+        core: Receiver<CoreInput>,
+        link: FlowLink,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let (phone, gateway) = tokio::io::duplex(64);
+            let (sender, mut core) = mpsc::channel(4);
+            let mut rng = ChaCha20Rng::seed_from_u64(1);
+            let origin = OriginSalt::draw(&mut rng).origin([192, 0, 2, 1].into());
+            let opened = Opened { flow: FlowId(1), transport: Transport::Tls, origin, core: sender };
+            tokio::spawn(carry(gateway, opened));
+            let Some(CoreInput::FlowOpened { link, .. }) = core.recv().await else { panic!("the flow opens first") };
+            Self { phone, core, link }
+        }
+
+        async fn read(&mut self, len: usize) -> String {
+            let mut bytes = vec![0; len];
+            self.phone.read_exact(&mut bytes).await.unwrap();
+            String::from_utf8(bytes).unwrap()
+        }
+
+        async fn rest(&mut self) -> String {
+            let mut text = String::new();
+            self.phone.read_to_string(&mut text).await.unwrap();
+            text
+        }
+    }
+}
