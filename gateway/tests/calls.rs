@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use undertone_gateway::core::limits::MAX_CALLS_PER_ACCOUNT;
 use undertone_gateway::core::relay::RelayEvent;
+use undertone_gateway::core::totals::Count;
 use undertone_gateway::core::{REFUSAL_AFTER, REFUSAL_JITTER};
+use undertone_sip::sdp::Setup;
 use undertone_sip::user_agent::{EndCause, Event};
 use undertone_sip::wire::{HeaderName, Message, Method, Response};
 use world::{DOMAIN, PhoneId, World, answer, description, offer, plain_offer, uri};
@@ -386,15 +388,36 @@ fn an_offer_that_is_not_end_to_end_encrypted_is_refused_at_once_whoever_is_calle
 
 #[test]
 fn an_answer_that_is_not_end_to_end_encrypted_is_never_passed_on() {
+    let undecided = description(1).to_bytes();
+    let mut no_ice = description(1);
+    no_ice.ice = None;
+    no_ice.setup = Setup::Active;
+    for unusable in [plain_offer(), undecided, no_ice.to_bytes()] {
+        let mut world = World::new(1);
+        let (alice, bob) = (world.phone("alice"), world.phone("bob"));
+        world.call(alice, "bob");
+        let session = world.ringing_at(bob).unwrap();
+        world.act(bob, |agent, now| agent.accept(session, uri("sip:b@x.invalid"), unusable, now));
+        assert_eq!(world.ended(bob), [EndCause::RemoteBye]);
+        world.advance(Duration::from_secs(5));
+        assert_eq!(world.statuses(alice), [480]);
+        assert!(world.slots.is_empty());
+    }
+}
+
+#[test]
+fn totals_tell_magnitudes_only() {
     let mut world = World::new(1);
-    let (alice, bob) = (world.phone("alice"), world.phone("bob"));
-    world.call(alice, "bob");
-    let session = world.ringing_at(bob).unwrap();
-    world.act(bob, |agent, now| agent.accept(session, uri("sip:b@x.invalid"), plain_offer(), now));
-    assert_eq!(world.ended(bob), [EndCause::RemoteBye]);
-    world.advance(Duration::from_secs(5));
-    assert_eq!(world.statuses(alice), [480]);
-    assert!(world.slots.is_empty());
+    let alice = world.phone("alice");
+    for _ in 0..13 {
+        world.call(alice, "nobody");
+        world.advance(Duration::from_secs(5));
+    }
+    let totals = world.gateway.totals();
+    assert_eq!(totals.get(Count::CallAsked).value(), 10);
+    assert_eq!(totals.get(Count::CallUnanswered).value(), 10);
+    assert_eq!(totals.get(Count::CallAnswered).value(), 0);
+    assert_eq!(totals.get(Count::SignedIn).value(), 0, "fewer than ten are not shown");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use undertone_gateway::core::{MAX_DEVICES_PER_ACCOUNT, MAX_EXPIRES_S, MIN_EXPIRE
 use undertone_sip::digest::Challenge;
 use undertone_sip::registration::{self, Registration};
 use undertone_sip::user_agent::{Event, Login};
-use undertone_sip::wire::{HeaderName, NameAddr, Request, Response};
+use undertone_sip::wire::{HeaderName, Method, NameAddr, Request, Response};
 use world::{DOMAIN, PhoneId, World, accounts, challenge, contact, password, proof};
 
 #[test]
@@ -147,6 +147,21 @@ fn a_nonce_count_other_than_one_is_refused() {
     let alice = world.connect("alice");
     let nonce = challenge(&bare_register(&mut world, alice));
     assert_eq!(with_proof(&mut world, alice, proof("alice", &password("alice"), &nonce, 2)).status, 400);
+}
+
+#[test]
+fn a_proof_made_for_another_place_is_refused() {
+    let mut world = World::new(1);
+    let alice = world.connect("alice");
+    let nonce = challenge(&bare_register(&mut world, alice));
+    let ha1 = undertone_sip::digest::ha1("alice", DOMAIN, &password("alice"));
+    let elsewhere = nonce.answer("alice", &ha1, &Method::Register, "sip:other.example", 1, "0a4f113b");
+    assert_eq!(with_proof(&mut world, alice, elsewhere.to_string()).status, 403);
+    let nonce = challenge(&bare_register(&mut world, alice));
+    let other_method = nonce.answer("alice", &ha1, &Method::Invite, &format!("sip:{DOMAIN}"), 1, "0a4f113b");
+    assert_eq!(with_proof(&mut world, alice, other_method.to_string()).status, 403);
+    let nonce = Challenge { realm: "other.example".to_owned(), ..challenge(&bare_register(&mut world, alice)) };
+    assert_eq!(with_proof(&mut world, alice, proof("alice", &password("alice"), &nonce, 1)).status, 401);
 }
 
 #[test]
@@ -341,8 +356,7 @@ fn options_get_the_same_answer_signed_in_or_not_whoever_is_asked_about() {
     world.phone("bob");
     let mut answers = Vec::new();
     for (from, about) in [(alice, "bob"), (alice, "nobody"), (stranger, "bob"), (stranger, "nobody")] {
-        let mut request =
-            Request::new(undertone_sip::wire::Method::Options, world::uri(&format!("sip:{about}@{DOMAIN}")));
+        let mut request = Request::new(Method::Options, world::uri(&format!("sip:{about}@{DOMAIN}")));
         request.headers.push(HeaderName::From, format!("<sip:x@{DOMAIN}>;tag=1"));
         request.headers.push(HeaderName::To, format!("<sip:{DOMAIN}>"));
         let mut response = world.request(from, request);
