@@ -112,7 +112,9 @@ impl Face {
     }
 
     fn hint(&self) {
-        if self.person {
+        // A single call that is over ends by itself.
+        let pointless = matches!(self.purpose, Purpose::Call { .. }) && self.keys == Keys::default();
+        if self.person && !pointless {
             self.printer.show(&Shown::Hint(self.keys.help()));
         }
     }
@@ -190,12 +192,12 @@ impl Observer for Face {
     fn see(&mut self, event: Event) -> Vec<Command> {
         let had_failure = self.failure.is_some();
         let commands = self.react(&event);
-        self.follow(&event);
         // For people the failure that ends the command is said once, at its end.
         let said_at_the_end = !had_failure && matches!(&self.failure, Some(failure) if failure.exit_code() == 2);
         if !(said_at_the_end && self.printer.is_for_people()) {
-            self.printer.show(&Shown::Event(event));
+            self.printer.show(&Shown::Event(event.clone()));
         }
+        self.follow(&event);
         commands
     }
 
