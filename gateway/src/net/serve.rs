@@ -56,6 +56,7 @@ pub fn serve(served: Served, on_ready: impl FnOnce(&Ready)) -> Result<(), ServeE
     if let Some(address) = served.insecure.filter(|address| !address.ip().is_loopback()) {
         return Err(ServeError::InsecureAddress { address });
     }
+    sockets::allow_many();
     let sockets = Sockets::open(&served.config, served.insecure)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(served, sockets, on_ready))

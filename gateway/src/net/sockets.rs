@@ -1,6 +1,7 @@
 //! Opening the gateway's sockets.
 
 use super::error::ServeError;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -10,6 +11,15 @@ const BACKLOG: i32 = 1_024;
 
 /// Octets the system may queue per direction of the relay: 500 calls' media for about 100 ms. The system may give less.
 const RELAY_BUFFER_LEN: usize = 4 * 1024 * 1024;
+
+/// Lets the process have as many sockets as the system grants it: the usual 1,024 are fewer than the connections that
+/// are allowed, and a stranger could use them up.
+pub(super) fn allow_many() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Refused: the limit stays, and connections beyond it wait to be accepted.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
 
 /// A TCP listener, ready for tokio.
 pub(super) fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
