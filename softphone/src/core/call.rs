@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use undertone_media::certificate::Certificate;
+use undertone_media::dtls;
 use undertone_media::verify::{AddressHash, Role};
 use undertone_sip::user_agent::{FlowId, SessionId};
 
@@ -26,6 +27,9 @@ pub const RING_TIME: Duration = Duration::from_secs(60);
 pub const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long another phone may take to let itself be connected to (direct mode).
 pub const REACH_TIME: Duration = Duration::from_secs(10);
+
+/// A call in which nothing authentic arrives for this long has lost its other side (as RFC 7675 §5.1 for consent).
+pub const SILENCE_TIME: Duration = Duration::from_secs(30);
 
 /// Names one call of this phone for as long as the phone runs; never sent anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -45,6 +49,7 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     pub(super) muted: bool,
     pub(super) hold: Hold,
+    pub(super) silence: Silence,
 }
 
 /// The two ends as the verification knows them.
@@ -96,7 +101,27 @@ pub(super) struct Hold {
     pub(super) there: bool,
 }
 
+/// Whether the other side is still there.
+#[derive(Default)]
+pub(super) struct Silence {
+    /// Nothing authentic arrives.
+    pub(super) lasts: bool,
+    /// When that is too long.
+    until: Option<Instant>,
+}
+
 impl Call {
+    /// Follows whether the other side is silent. A foreign phone may be while the call is on hold; ours never are.
+    pub(super) fn watch_silence(&mut self, now: Instant) {
+        let foreign = self.terms().is_some_and(|terms| terms.agreed.peer() == dtls::Peer::Foreign);
+        let allowed = foreign && (self.hold.here || self.hold.there);
+        self.silence.until = match self.silence.until {
+            _ if allowed || !self.silence.lasts => None,
+            None => Some(now + SILENCE_TIME),
+            until => until,
+        };
+    }
+
     /// When the call must have got on, else it is given up.
     pub(super) fn until(&self) -> Option<Instant> {
         match &self.stage {
@@ -105,7 +130,7 @@ impl Call {
             | Stage::RingingThere { until, .. }
             | Stage::RingingHere { until, .. }
             | Stage::Connecting { until, .. } => Some(*until),
-            Stage::Encrypted { .. } => None,
+            Stage::Encrypted { .. } => self.silence.until,
         }
     }
 
@@ -115,7 +140,8 @@ impl Call {
             Stage::Reaching { .. } => EndReason::CannotBeReached,
             Stage::Calling { .. } | Stage::RingingThere { .. } => EndReason::NoAnswer,
             Stage::RingingHere { .. } => EndReason::NotAnsweredHere,
-            Stage::Connecting { .. } | Stage::Encrypted { .. } => EndReason::NoKeys,
+            Stage::Connecting { .. } => EndReason::NoKeys,
+            Stage::Encrypted { .. } => EndReason::ConnectionLost,
         }
     }
 

@@ -14,7 +14,7 @@ use undertone_sip::user_agent::{EndCause, FlowId, Invite, SessionId};
 use undertone_sip::wire::{NameAddr, Request, Uri, reason_phrase};
 
 use super::address::{self, DirectCallee};
-use super::call::{CONNECT_TIME, Call, CallId, Hold, Own, Parties, REACH_TIME, RING_TIME, Stage, Terms};
+use super::call::{CONNECT_TIME, Call, CallId, Hold, Own, Parties, REACH_TIME, RING_TIME, Silence, Stage, Terms};
 use super::event::{EndReason, Event, NotDone, Side, Statistics, Verification, clean};
 use super::line::Road;
 use super::media_command::MediaCommand;
@@ -268,7 +268,13 @@ impl<R: RngCore> Phone<R> {
             }
             MediaEvent::Verification(verdict) => self.take_verdict(id, verdict, now),
             MediaEvent::FirstSound => self.show(Event::SoundStarted { call: id }),
-            MediaEvent::PeerHeld(on) => self.held_there(on),
+            MediaEvent::PeerHeld(on) => self.held_there(on, now),
+            MediaEvent::PeerSilent(silent) => {
+                if let Some(call) = &mut self.call {
+                    call.silence.lasts = silent;
+                    call.watch_silence(now);
+                }
+            }
             MediaEvent::Dtmf(digit) => self.show(Event::Digit { call: id, digit }),
             MediaEvent::Failed(failure) => {
                 let encrypted = matches!(self.call, Some(Call { stage: Stage::Encrypted { .. }, .. }));
@@ -315,7 +321,8 @@ impl<R: RngCore> Phone<R> {
         // Replaced by the caller with the stage the call begins in.
         let callee = DirectCallee::nobody();
         let stage = Stage::Reaching { until: now, callee };
-        Call { id, other, parties, flow, session: None, stage, muted: false, hold: Hold::default() }
+        let (hold, silence) = (Hold::default(), Silence::default());
+        Call { id, other, parties, flow, session: None, stage, muted: false, hold, silence }
     }
 
     fn draw_own(&mut self, flow: FlowId) -> Result<Own, NotDone> {

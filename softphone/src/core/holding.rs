@@ -27,7 +27,7 @@ impl<R: RngCore> Phone<R> {
             return Ok(());
         }
         let told_in_channel = terms.agreed.peer() == dtls::Peer::Ours;
-        self.set_hold_here(on);
+        self.set_hold_here(on, now);
         if !told_in_channel {
             self.tell_hold(now);
         }
@@ -35,11 +35,12 @@ impl<R: RngCore> Phone<R> {
     }
 
     /// The other side holds or takes back.
-    pub(super) fn held_there(&mut self, on: bool) {
+    pub(super) fn held_there(&mut self, on: bool, now: Instant) {
         if let Some(call) = &mut self.call
             && call.hold.there != on
         {
             call.hold.there = on;
+            call.watch_silence(now);
             let call = call.id;
             self.set_microphone();
             self.show(Event::OnHold { call, by: Side::There, on });
@@ -57,7 +58,7 @@ impl<R: RngCore> Phone<R> {
             Ok((offer, (answer, change))) => {
                 self.user_agent.accept_reoffer(session, answer, now);
                 self.change_path(change);
-                self.held_there(negotiate::holds(&offer));
+                self.held_there(negotiate::holds(&offer), now);
             }
             Err(refusal) => {
                 self.user_agent.refuse_reoffer(session, refusal.status(), &refusal.to_string(), now);
@@ -81,20 +82,21 @@ impl<R: RngCore> Phone<R> {
             }
             // The other side says it would go on with other keys than those that are proven.
             Err(Refusal::NewKeys) => self.end(EndReason::WrongKey, "", now),
-            Err(Refusal::Description(_) | Refusal::NoRelay | Refusal::NoAddress) => self.take_back_hold(),
+            Err(Refusal::Description(_) | Refusal::NoRelay | Refusal::NoAddress) => self.take_back_hold(now),
         }
     }
 
     /// The other side refused this phone's offer of a change; the call goes on as it was.
-    pub(super) fn take_refused_reoffer(&mut self, session: SessionId) {
+    pub(super) fn take_refused_reoffer(&mut self, session: SessionId, now: Instant) {
         if self.is_current(session) {
-            self.take_back_hold();
+            self.take_back_hold(now);
         }
     }
 
-    fn set_hold_here(&mut self, on: bool) {
+    fn set_hold_here(&mut self, on: bool, now: Instant) {
         if let Some(call) = &mut self.call {
             call.hold.here = on;
+            call.watch_silence(now);
             let call = call.id;
             self.output(Output::Media(MediaCommand::Hold { call, on }));
             self.show(Event::OnHold { call, by: Side::Here, on });
@@ -118,7 +120,7 @@ impl<R: RngCore> Phone<R> {
     }
 
     /// The other side does not play along: back to what it was last told.
-    fn take_back_hold(&mut self) {
+    fn take_back_hold(&mut self, now: Instant) {
         let Some(Call { hold, .. }) = &mut self.call else { return };
         if !std::mem::replace(&mut hold.telling, false) && hold.told == hold.here {
             return;
@@ -127,7 +129,7 @@ impl<R: RngCore> Phone<R> {
         let (here, told) = (hold.here, hold.told);
         self.show(Event::NotDone { why: NotDone::HoldRefused });
         if here != told {
-            self.set_hold_here(told);
+            self.set_hold_here(told, now);
         }
     }
 

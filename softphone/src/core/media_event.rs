@@ -33,6 +33,8 @@ pub enum MediaEvent {
     PeerHeld(bool),
     /// The other side pressed a key.
     Dtmf(char),
+    /// Nothing authentic has arrived for some seconds (`true`), or arrives again.
+    PeerSilent(bool),
     /// Figures, from time to time and at the end.
     Stats(Box<PathStats>),
     /// The media is over and stays so.

@@ -3,7 +3,7 @@
 //! ```text
 //!   Waiting ──path──▶ Running ──────failure──────▶ Over
 //!      │                 │ Encrypted, FirstSound, …    ▲
-//!      └──no path────────┴──consent or silence────────┘
+//!      └──no path────────┴────consent lost────────────┘
 //! ```
 //! DTLS starts the moment a path exists. Datagrams are told apart by their first byte (RFC 7983): 0–3 STUN, everything
 //! else is the session's. Only addresses that proved that they know the call's STUN password are listened to; without
@@ -27,8 +27,6 @@ pub const MAX_EARLY_DATAGRAMS: usize = 4;
 pub const MAX_EARLY_LEN: usize = 1500;
 /// Addresses remembered for the person's eyes; a call has one or two, more would be an attack.
 pub const MAX_ADDRESSES: usize = 16;
-/// A call in which nothing authentic arrived for this long has lost its other side (as RFC 7675 §5.1 for consent).
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(30);
 /// First figures soon, so that a short call has some.
 const FIRST_STATISTICS: Duration = Duration::from_secs(2);
 /// Then as often as a person looks.
@@ -62,7 +60,6 @@ pub struct MediaPath<R: RngCore> {
     addresses: BTreeSet<SocketAddr>,
     refused: Refused,
     next_statistics: Option<Instant>,
-    silent_until: Option<Instant>,
     outputs: VecDeque<Output>,
 }
 
@@ -99,7 +96,6 @@ impl<R: RngCore> MediaPath<R> {
             addresses: BTreeSet::new(),
             refused: Refused::default(),
             next_statistics: None,
-            silent_until: None,
             outputs: VecDeque::new(),
         };
         match path.road {
@@ -187,9 +183,6 @@ impl<R: RngCore> MediaPath<R> {
             verification.handle_timeout(now);
         }
         self.drain_session(now);
-        if self.silent_until.is_some_and(|until| now >= until) {
-            self.fail(MediaFailure::PathLost);
-        }
         if self.next_statistics.is_some_and(|due| now >= due) {
             self.next_statistics = Some(now + STATISTICS_INTERVAL);
             self.report_statistics();
@@ -207,7 +200,7 @@ impl<R: RngCore> MediaPath<R> {
             Stage::Waiting(_) | Stage::Over => None,
         };
         let verification = self.verification.as_ref().and_then(Verification::poll_timeout);
-        [road, session, verification, self.next_statistics, self.silent_until].into_iter().flatten().min()
+        [road, session, verification, self.next_statistics].into_iter().flatten().min()
     }
 
     /// What is to be done next.
@@ -339,10 +332,7 @@ impl<R: RngCore> MediaPath<R> {
             session::Event::FirstSound => MediaEvent::FirstSound,
             session::Event::PeerHeld(on) => MediaEvent::PeerHeld(on),
             session::Event::DtmfReceived(digit) => MediaEvent::Dtmf(digit),
-            session::Event::PeerSilent(silent) => {
-                self.silent_until = silent.then(|| now + SILENCE_LIMIT);
-                return;
-            }
+            session::Event::PeerSilent(silent) => MediaEvent::PeerSilent(silent),
             session::Event::ChannelData(message) => {
                 if let Some(verification) = &mut self.verification {
                     verification.handle_message(&message, now);
@@ -413,7 +403,6 @@ impl<R: RngCore> MediaPath<R> {
         self.over = true;
         self.early.clear();
         self.next_statistics = None;
-        self.silent_until = None;
     }
 
     fn report_statistics(&mut self) {

@@ -207,7 +207,7 @@ impl<R: RngCore> Phone<R> {
             Told::Confirmed { .. } => {}
             Told::Reoffer { session, sdp } => self.take_reoffer(session, &sdp, now),
             Told::ReofferAnswered { session, sdp } => self.take_reanswer(session, &sdp, now),
-            Told::ReofferRefused { session, .. } => self.take_refused_reoffer(session),
+            Told::ReofferRefused { session, .. } => self.take_refused_reoffer(session, now),
             Told::Ended { session, cause } => self.take_end(session, cause, now),
             Told::IncomingRequest { transaction, .. } => {
                 // Only OPTIONS comes here. The answer says that this phone lives, nothing about it or its calls.
