@@ -13,7 +13,7 @@ build: packages-build ## Build phone, gateway and bench for daily use (target/re
 
 demo: packages-build packages-sound ## Place one encrypted call on this machine (MIC=1: your microphone)
 	cargo build --locked --workspace --bins
-	target/debug/undertone-bench demo $(if $(filter 1,$(MIC)),--microphone)
+	cargo run --locked --quiet --bin undertone-bench -- demo $(if $(filter 1,$(MIC)),--microphone)
 
 test: packages-build packages-sound packages-peers ## Format, lints and all tests
 	cargo fmt --all --check

@@ -1,0 +1,86 @@
+//! One person of the demonstration: an account, a phone process, and what it speaks and hears with.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use undertone_tests::live::{Gateway, Phone, PhoneOptions, binary};
+
+use super::view::View;
+use crate::failure::Failure;
+
+/// Whom to start and with which sound; no path means the machine's default device.
+pub(super) struct PartyPlan {
+    /// Account and phone are named so.
+    pub(super) name: &'static str,
+    /// What is said.
+    pub(super) microphone: Option<PathBuf>,
+    /// Where what is heard goes.
+    pub(super) speaker: Option<PathBuf>,
+}
+
+/// A running phone and what it has seen.
+pub(super) struct Party {
+    pub(super) name: &'static str,
+    pub(super) phone: Phone,
+    pub(super) view: View,
+    noted: usize,
+}
+
+/// Starts both phones; the second one takes every call.
+pub(super) fn join_both(gateway: &Gateway, state: &Path, plans: &[PartyPlan; 2]) -> Result<[Party; 2], Failure> {
+    let [caller, callee] = plans;
+    Ok([Party::join(gateway, state, caller, false)?, Party::join(gateway, state, callee, true)?])
+}
+
+/// Finds a microphone and a speaker, as the phone itself would.
+///
+/// # Errors
+/// When one of them is missing.
+pub(super) fn check_devices() -> Result<(), Failure> {
+    let output = Command::new(binary("undertone")?).args(["--json", "devices"]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let kinds: Vec<String> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["kind"].as_str().map(str::to_owned))
+        .collect();
+    for kind in ["microphone", "speaker"] {
+        if !kinds.iter().any(|found| found == kind) {
+            return Err(Failure::Unusable(format!(
+                "this machine has no {kind}: connect one, or run the demo without --microphone (`make demo`)"
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl Party {
+    fn join(gateway: &Gateway, state: &Path, plan: &PartyPlan, answers: bool) -> Result<Self, Failure> {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let options = PhoneOptions {
+            microphone: text(&plan.microphone),
+            speaker: text(&plan.speaker),
+            auto_answer: answers,
+            ..PhoneOptions::default()
+        };
+        let phone = Phone::join(gateway, state, plan.name, &options)?;
+        let view = View::new(plan.name, &gateway.signalling, &gateway.relay);
+        Ok(Self { name: plan.name, phone, view, noted: 0 })
+    }
+
+    /// The process's number.
+    pub(super) fn id(&self) -> u32 {
+        self.phone.process.id()
+    }
+
+    /// Takes note of what the phone has printed since; returns the events.
+    pub(super) fn catch_up(&mut self) -> Vec<Value> {
+        let lines = self.phone.process.said();
+        let new: Vec<Value> = lines[self.noted..].iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        self.noted = lines.len();
+        for event in &new {
+            self.view.note(event);
+        }
+        new
+    }
+}
