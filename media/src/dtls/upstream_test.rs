@@ -45,18 +45,7 @@ fn how_many_handshakes_of_the_bare_crate_never_finish() {
 fn run(loss: u32, seed: u64) -> Outcome {
     let mut rng = ChaCha20Rng::seed_from_u64(seed << 8 | u64::from(loss));
     let start = Instant::now();
-    let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-    let certificates = [Certificate::generate(made).unwrap(), Certificate::generate(made).unwrap()];
-    let config = |role, own: usize| {
-        let other = certificates[1 - own].fingerprint();
-        let wrong = Arc::new(AtomicBool::new(false));
-        configure(role, &certificates[own], other, &wrong, Duration::from_secs(1)).unwrap()
-    };
-    let mut ends = [
-        Endpoint::new(PEER, TransportProtocol::UDP, None),
-        Endpoint::new(PEER, TransportProtocol::UDP, Some(config(Role::Server, 1))),
-    ];
-    ends[0].connect(start, PEER, config(Role::Client, 0), None).unwrap();
+    let mut ends = two_ends(start);
     let (mut now, mut number) = (start, 0);
     let mut flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)> = BTreeMap::new();
     let mut complete = [false; 2];
@@ -102,4 +91,21 @@ fn run(loss: u32, seed: u64) -> Outcome {
             }
         }
     }
+}
+
+/// A client that has begun and a server, each knowing the other's certificate.
+fn two_ends(start: Instant) -> [Endpoint; 2] {
+    let made = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let certificates = [Certificate::generate(made).unwrap(), Certificate::generate(made).unwrap()];
+    let config = |role, own: usize| {
+        let other = certificates[1 - own].fingerprint();
+        let wrong = Arc::new(AtomicBool::new(false));
+        configure(role, &certificates[own], other, &wrong, Duration::from_secs(1)).unwrap()
+    };
+    let mut ends = [
+        Endpoint::new(PEER, TransportProtocol::UDP, None),
+        Endpoint::new(PEER, TransportProtocol::UDP, Some(config(Role::Server, 1))),
+    ];
+    ends[0].connect(start, PEER, config(Role::Client, 0), None).unwrap();
+    ends
 }
