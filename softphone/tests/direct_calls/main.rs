@@ -365,6 +365,23 @@ fn offers_that_could_not_be_protected_are_refused_with_a_reason_and_never_ring()
 }
 
 #[test]
+fn damaged_messages_and_noise_neither_stop_the_phone_nor_its_call() {
+    let mut world = World::talking(42);
+    let fingerprint = format!("a=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=rtcp-mux\r\n", ["AB"; 32].join(":"));
+    let whole = invite("2", &offer("UDP/TLS/RTP/SAVP", &fingerprint));
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone().into_bytes();
+        damaged[at] ^= 1 << (at % 7);
+        world.speak(1, &String::from_utf8_lossy(&damaged));
+        world.speak(1, &whole[..at]);
+    }
+    world.run_for(Duration::from_secs(2));
+    assert!(world.listen(1) > LOUD);
+    assert_eq!(world.ended(1), None);
+    assert!(world.flows(1) <= 2, "one for the call, one for the stranger");
+}
+
+#[test]
 fn strangers_cannot_take_more_flows_than_there_are() {
     let mut world = World::new(38, 1);
     for n in 0..100 {
