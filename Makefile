@@ -35,7 +35,7 @@ packages-build:
 	scripts/system-packages.sh "compile the code" build-essential pkg-config cmake libasound2-dev
 
 packages-sound:
-	scripts/system-packages.sh "speak and record without a sound card" espeak-ng sox pulseaudio pulseaudio-utils libasound2-plugins
+	scripts/system-packages.sh "speak and record without a sound card" espeak-ng pulseaudio pulseaudio-utils libasound2-plugins
 
 packages-peers:
-	scripts/system-packages.sh "call other makers' phones" baresip linphone-cli
+	scripts/system-packages.sh "call other makers' phones, and watch whom ours talk to" baresip linphone-cli strace

@@ -4,8 +4,8 @@ use crate::domain::{Domain, DomainError};
 use std::fmt;
 use std::str::FromStr;
 
-/// Longest account name, in octets: long enough for any pseudonym, short enough for a screen line.
-const MAX_NAME_LEN: usize = 64;
+/// Longest account name, in octets: long enough for any pseudonym; gateways take no longer ones.
+const MAX_NAME_LEN: usize = 32;
 
 /// An account's name on its gateway: lower-case letters, digits, `.`, `_`, `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +22,7 @@ pub struct AccountAddress {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountAddressError {
     /// The name has a character that is not allowed, or is empty or too long.
-    #[error("“{0}” is not an account name; use up to 64 small letters, digits, dots, hyphens or underscores")]
+    #[error("“{0}” is not an account name; use up to 32 small letters, digits, dots, hyphens or underscores")]
     Name(String),
     /// There is no `@`.
     #[error("“{0}” is not a full address; write it as name@gateway, such as alice@gw.example")]

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 use undertone_tests::correlation::compare;
-use undertone_tests::live::{DOMAIN, Gateway, Phone, PhoneOptions, Speech, read_wav};
+use undertone_tests::live::{DOMAIN, Gateway, Phone, PhoneOptions, Speech, peers, read_wav};
 
 /// How alike received and sent speech must be.
 const ALIKE: f32 = 0.9;
@@ -19,8 +19,10 @@ fn speech_arrives_both_ways_encrypted_and_each_phone_saw_only_the_gateway() {
     let at = |name: &str| folder.path().join(name);
     let gateway = Gateway::start(folder.path()).unwrap();
     let (english, french) = (speech(folder.path(), "en"), speech(folder.path(), "fr"));
-    let alice = PhoneOptions::wav(&english.file, &at("heard-by-alice.wav"));
-    let bob = PhoneOptions::wav(&french.file, &at("heard-by-bob.wav")).answering();
+    let mut alice = PhoneOptions::wav(&english.file, &at("heard-by-alice.wav"));
+    let mut bob = PhoneOptions::wav(&french.file, &at("heard-by-bob.wav")).answering();
+    alice.network_log = Some(at("alice.log"));
+    bob.network_log = Some(at("bob.log"));
     let mut alice = Phone::join(&gateway, folder.path(), "alice", &alice).unwrap();
     let mut bob = Phone::join(&gateway, folder.path(), "bob", &bob).unwrap();
 
@@ -43,7 +45,7 @@ fn speech_arrives_both_ways_encrypted_and_each_phone_saw_only_the_gateway() {
     while std::time::Instant::now() < until {
         for phone in [&mut alice, &mut bob] {
             let statistics = phone.process.expect("statistics", SOON).unwrap();
-            assert_eq!(statistics["addresses"], serde_json::json!([gateway.relay]), "only the relay was spoken to");
+            assert_eq!(statistics["addresses"], serde_json::json!([gateway.relay]), "what the person is shown");
         }
     }
     alice.process.say("hangup").unwrap();
@@ -55,6 +57,11 @@ fn speech_arrives_both_ways_encrypted_and_each_phone_saw_only_the_gateway() {
     for (sent, heard) in [(&english, "heard-by-bob.wav"), (&french, "heard-by-alice.wav")] {
         let likeness = compare(&sent.samples, &read_wav(&at(heard)).unwrap(), 48_000).unwrap();
         assert!(likeness.correlation >= ALIKE && likeness.compared > 0.8, "{heard}: {likeness:?}");
+    }
+    // What the system saw: neither phone ever exchanged a byte with anybody but the gateway.
+    let gateway_only = [&gateway.signalling, &gateway.relay].map(|address| address.parse().unwrap());
+    for log in ["alice.log", "bob.log"] {
+        assert_eq!(peers(&at(log)).unwrap(), gateway_only.into_iter().collect(), "{log}");
     }
     // Nothing of the call is on the gateway's output, and nothing but accounts in its folder.
     let said = { gateway }.process.said().join("\n");

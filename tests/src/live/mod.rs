@@ -2,11 +2,13 @@
 //! input and JSON lines on standard output.
 
 mod gateway;
+mod network_log;
 mod phone;
 mod process;
 mod speech;
 
 pub use gateway::{DOMAIN, Gateway};
+pub use network_log::peers;
 pub use phone::{Phone, PhoneOptions};
 pub use process::{LiveError, Process, binary};
 pub use speech::{Speech, read_wav};

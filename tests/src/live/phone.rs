@@ -23,6 +23,8 @@ pub struct PhoneOptions {
     pub direct: Option<String>,
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
+    /// File into which the system writes every network call of the phone (by `strace`).
+    pub network_log: Option<PathBuf>,
 }
 
 /// A running phone; ended when dropped.
@@ -74,7 +76,15 @@ impl Phone {
 
     /// Starts a phone that is set up in `profile` and waits until it is ready.
     pub fn start(name: &str, profile: &Path, options: &PhoneOptions) -> Result<Self, LiveError> {
-        let mut command = Command::new(binary("undertone")?);
+        let phone = binary("undertone")?;
+        let mut command = match &options.network_log {
+            Some(file) => {
+                let mut command = Command::new("strace");
+                command.args(["-f", "-qq", "-e", "trace=network", "-o"]).arg(file).arg("--").arg(phone);
+                command
+            }
+            None => Command::new(phone),
+        };
         command.arg("--json").arg("--profile").arg(profile).arg("headless");
         for (flag, value) in
             [("--mic", &options.microphone), ("--speaker", &options.speaker), ("--direct", &options.direct)]
