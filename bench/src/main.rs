@@ -5,7 +5,6 @@
 mod arguments;
 mod demo;
 mod failure;
-mod simulate;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -16,7 +15,6 @@ use clap::Parser;
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo(options) => demo::run(&options),
-        Task::Simulate(options) => simulate::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
