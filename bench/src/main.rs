@@ -5,6 +5,7 @@
 mod arguments;
 mod demo;
 mod failure;
+mod simulate;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Demo(options) => demo::run(&options),
+        Task::Simulate(options) => simulate::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
