@@ -147,7 +147,7 @@ fn a_relay_that_terminates_the_encryption_is_refused_by_the_channel_binding() {
 
 #[test]
 fn a_relay_that_runs_the_exchange_with_its_own_key_on_both_legs_shows_different_words() {
-    for seed in 0..2_000 {
+    for seed in 0..500 {
         let mut with_alice = Pair::honest(2 * seed);
         let mut with_bob = Pair::honest(2 * seed + 1);
         with_bob.sides[1].channel_seed = 99;
