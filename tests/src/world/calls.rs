@@ -34,18 +34,19 @@ impl World {
         self.run_until("the phones are ready", |world| ids.iter().all(|id| world.station(*id).count("ready") > 0));
     }
 
-    /// Lets time pass until it rings here once more than it has been answered or ended.
+    /// Lets time pass until it rings here.
     pub fn wait_ringing(&mut self, id: StationId) {
-        self.run_until("it rings", |world| {
-            let station = world.station(id);
-            station.count("ringing") > station.count("ended")
-        });
+        self.run_until("it rings", |world| world.station(id).sees_in_this_call("ringing"));
     }
 
-    /// Lets time pass until these phones play the other's sound.
+    /// Lets time pass until these phones play the other's sound and show the safety words.
     pub fn wait_sound(&mut self, ids: &[StationId]) {
         self.run_until("sound has started", |world| {
-            ids.iter().all(|id| world.station(*id).count("sound_started") > world.station(*id).count("ended"))
+            let is_there = |id: &StationId| {
+                let station = world.station(*id);
+                station.sees_in_this_call("sound_started") && station.sees_in_this_call("safety_words")
+            };
+            ids.iter().all(is_there)
         });
     }
 

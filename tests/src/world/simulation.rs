@@ -139,6 +139,11 @@ impl World {
         self.site.relay_reports_lost = true;
     }
 
+    /// Whether the gateway has no call, session, transaction or deadline of either left.
+    pub fn gateway_is_idle(&self) -> bool {
+        self.site.core.is_idle()
+    }
+
     /// Relay slots in use.
     pub fn open_slots(&self) -> usize {
         self.site.slots.len()

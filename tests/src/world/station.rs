@@ -114,6 +114,12 @@ impl Station {
         self.events.iter().rev().find(|(_, event)| event.name() == name).map(|(at, _)| *at)
     }
 
+    /// Whether an event of this name was seen since the last call ended.
+    pub fn sees_in_this_call(&self, name: &str) -> bool {
+        let newest = self.events.iter().rev().map(|(_, event)| event.name());
+        newest.take_while(|seen| *seen != "ended").any(|seen| seen == name)
+    }
+
     /// Whether such an event was seen.
     pub fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
         self.events.iter().any(|(_, event)| wanted(event))
