@@ -3,7 +3,7 @@ SHELL := /bin/bash
 SECONDS ?= 60
 MIC ?= 0
 
-.PHONY: help demo test build audit fuzz packages-build packages-sound packages-peers
+.PHONY: help demo test build audit fuzz bench packages-build packages-sound packages-peers
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ audit: ## Check licences, banned crates, sources and (where reachable) advisorie
 fuzz: packages-build ## Fuzz every parser, each for SECONDS=60
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	scripts/fuzz.sh $(SECONDS)
+
+bench: packages-build packages-sound ## Measure single steps, and calls over lossy lines in virtual time
+	cargo bench --locked -p undertone-bench --bench micro
+	cargo run --locked --quiet --release -p undertone-bench -- simulate
 
 packages-build:
 	scripts/system-packages.sh "compile the code" build-essential pkg-config cmake libasound2-dev

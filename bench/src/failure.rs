@@ -36,20 +36,24 @@ impl From<LiveError> for Failure {
             LiveError::Io { what, reason } if what.contains("espeak-ng") => Self::Unusable(format!(
                 "espeak-ng cannot be started ({reason}): install it with `apt-get install espeak-ng`, or run `make demo`"
             )),
-            LiveError::Silent { name, expected, seconds, said } => Self::NotShown(match last_sentence(&said) {
-                Some(sentence) => format!("{name} could not go on: {sentence}"),
-                None => format!("{name} did not say “{expected}” within {seconds} s"),
-            }),
+            LiveError::Silent { name, expected, seconds, said } => match last_words(&said) {
+                // What a person has to change at a device, certificate or configuration: exit code 2 of that program.
+                Some((event, sentence)) if event == "failed" => Self::Unusable(format!("{name}: {sentence}")),
+                Some((_, sentence)) => Self::NotShown(format!("{name} could not go on: {sentence}")),
+                None => Self::NotShown(format!("{name} did not say “{expected}” within {seconds} s")),
+            },
             LiveError::Failed { name, said } => Self::NotShown(format!("{name} failed: {}", said.trim())),
             LiveError::NotBuilt(_) | LiveError::Io { .. } | LiveError::Sound(_) => Self::Unusable(error.to_string()),
         }
     }
 }
 
-/// The last sentence among JSON lines.
-fn last_sentence(lines: &str) -> Option<String> {
-    let sentence = |line: &str| Some(serde_json::from_str::<Value>(line).ok()?["sentence"].as_str()?.to_owned());
-    lines.lines().rev().find_map(sentence)
+/// Name and sentence of the last event among JSON lines.
+fn last_words(lines: &str) -> Option<(String, String)> {
+    lines.lines().rev().find_map(|line| {
+        let event: Value = serde_json::from_str(line).ok()?;
+        Some((event["event"].as_str()?.to_owned(), event["sentence"].as_str()?.to_owned()))
+    })
 }
 
 #[cfg(test)]
@@ -58,17 +62,18 @@ mod tests {
 
     #[test]
     fn a_process_that_gave_up_is_quoted_in_its_own_words() {
-        let said = "{\"event\":\"not_connected\",\"sentence\":\"Not connected.\"}\n\
-            {\"event\":\"failed\",\"sentence\":\"the gateway does not answer\"}\n";
+        let not_connected = "{\"event\":\"not_connected\",\"sentence\":\"Not connected.\"}\n";
+        let failed = "{\"event\":\"failed\",\"sentence\":\"no microphone was found\"}\n";
         let silent = |said: &str| LiveError::Silent {
             name: "alice".into(),
             expected: "ready".into(),
             seconds: 20,
             said: said.into(),
         };
-        let failure = Failure::from(silent(said));
-        assert_eq!(failure.to_string(), "alice could not go on: the gateway does not answer");
-        assert_eq!(failure.exit_code(), 1);
+        let failure = Failure::from(silent(not_connected));
+        assert_eq!((failure.to_string().as_str(), failure.exit_code()), ("alice could not go on: Not connected.", 1));
+        let failure = Failure::from(silent(&format!("{not_connected}{failed}")));
+        assert_eq!((failure.to_string().as_str(), failure.exit_code()), ("alice: no microphone was found", 2));
         assert_eq!(Failure::from(silent("")).to_string(), "alice did not say “ready” within 20 s");
     }
 

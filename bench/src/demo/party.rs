@@ -33,21 +33,18 @@ pub(super) fn join_both(gateway: &Gateway, state: &Path, plans: &[PartyPlan; 2])
     Ok([Party::join(gateway, state, caller, false)?, Party::join(gateway, state, callee, true)?])
 }
 
-/// Finds a microphone and a speaker, as the phone itself would.
+/// Finds a default microphone and speaker, as the phone itself would.
 ///
 /// # Errors
 /// When one of them is missing.
 pub(super) fn check_devices() -> Result<(), Failure> {
     let output = Command::new(binary("undertone")?).args(["--json", "devices"]).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let kinds: Vec<String> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["kind"].as_str().map(str::to_owned))
-        .collect();
+    let devices: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     for kind in ["microphone", "speaker"] {
-        if !kinds.iter().any(|found| found == kind) {
+        if !devices.iter().any(|device| device["kind"] == kind && device["default"] == true) {
             return Err(Failure::Unusable(format!(
-                "this machine has no {kind}: connect one, or run the demo without --microphone (`make demo`)"
+                "this machine has no default {kind}: connect one, or run the demo without --microphone (`make demo`)"
             )));
         }
     }

@@ -60,13 +60,9 @@ fn side(own: &View, other: &View) -> Vec<String> {
             format!("{round_trip} to the relay and back, {:.0} ms in the playout buffer;", figures.playout_delay_ms),
         );
         add("", format!("{} from {}'s mouth to this ear (estimated, without sound devices)", ear, other.name));
-        add(
-            "loss",
-            format!(
-                "{:.1} %; {} packets received, {} sent",
-                figures.loss_percent, figures.packets_received, figures.packets_sent
-            ),
-        );
+        let of = other.figures.as_ref().map_or(0, |figures| figures.packets_sent);
+        let arrived = format!("{} packets arrived of {of} that {} sent", figures.packets_received, other.name);
+        add("loss", format!("{:.1} %; {arrived}", figures.loss_percent));
         let addresses = figures.addresses.iter().cloned().collect::<Vec<_>>().join(", ");
         let only = if own.only_the_relay() { " and nobody else: the gateway's relay" } else { "" };
         add("sound with", format!("{addresses}{only}"));
