@@ -5,10 +5,12 @@ mod gateway;
 mod network_log;
 mod phone;
 mod process;
+mod sound_rig;
 mod speech;
 
 pub use gateway::{DOMAIN, Gateway};
 pub use network_log::peers;
 pub use phone::{Phone, PhoneOptions};
 pub use process::{LiveError, Process, binary};
+pub use sound_rig::{Player, Recorder, SoundRig};
 pub use speech::{Speech, read_wav};
