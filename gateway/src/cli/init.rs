@@ -54,7 +54,7 @@ struct Plan {
     makes_certificate: bool,
 }
 
-/// The files made so far, to be removed when the rest fails.
+/// The files and folders made so far, in this order, to be removed when the rest fails.
 #[derive(Default)]
 struct Made(Vec<PathBuf>);
 
@@ -95,7 +95,7 @@ impl Plan {
         let store = config.state_folder.join(STORE_FILE);
         let had_store = store.exists();
         if !had_store {
-            made.0.push(store);
+            made.note(&store);
         }
         Store::create(&config.state_folder, &config.domain)?;
         made.write(&self.file, self.text.as_bytes())?;
@@ -105,14 +105,21 @@ impl Plan {
 
 impl Made {
     fn write(&mut self, file: &Path, content: &[u8]) -> Result<(), Failure> {
-        self.0.push(file.to_owned());
+        self.note(file);
         Ok(write_private(file, content)?)
     }
 
+    /// Remembers a file that is about to be made, and the folders that are made for it.
+    fn note(&mut self, file: &Path) {
+        let missing: Vec<&Path> = file.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
+        self.0.extend(missing.into_iter().rev().map(Path::to_owned));
+        self.0.push(file.to_owned());
+    }
+
     fn remove(&self) {
-        for file in &self.0 {
-            // The first failure is the one worth reporting.
-            let _ = std::fs::remove_file(file);
+        for path in self.0.iter().rev() {
+            // The first failure is the one worth reporting; a folder somebody else has used meanwhile stays.
+            let _ = if path.is_dir() { std::fs::remove_dir(path) } else { std::fs::remove_file(path) };
         }
     }
 }
