@@ -38,17 +38,18 @@ const DIRECT_WARNING: &str = "direct calls: sound is encrypted, but who calls wh
 /// When it cannot be started or used, or its call did not happen.
 pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) -> Result<(), Failure> {
     let direct = arguments.direct_address()?;
-    let (config, instance) = match &direct {
-        Some(_) => (None, String::new()),
+    let (config, folder) = match &direct {
+        Some(_) => (None, None),
         None => {
             let paths = paths(arguments)?;
-            let config = PhoneConfig::load(&paths.config_file())?;
-            (Some(config), instance(&paths.folder().join("instance")))
+            (Some(PhoneConfig::load(&paths.config_file())?), Some(paths.folder().to_owned()))
         }
     };
     let configured = config.as_ref().map(|config| config.sound.clone()).unwrap_or_default();
     let (notices, notices_received) = mpsc::channel(NOTICES);
     let sound = open_sound(arguments, &purpose, &configured, notices)?;
+    // Only now, so that nothing is written when a device is missing.
+    let instance = folder.map(|folder| instance(&folder.join("instance"))).unwrap_or_default();
     let style = match (&purpose, arguments.json) {
         (_, true) => Style::Json,
         (Purpose::Headless, false) => Style::Lines,
