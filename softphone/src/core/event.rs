@@ -338,17 +338,17 @@ impl Trouble {
     /// One sentence for people: what is wrong and what to do.
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::GatewayNotFound => "the gateway's name was not found. Check its address and your network.",
-            Self::GatewayUnreachable => "the gateway does not answer. Check your network.",
+            Self::GatewayNotFound => "the gateway's name was not found: check its address and your network.",
+            Self::GatewayUnreachable => "the gateway does not answer: check your network.",
             Self::GatewayNotTrusted => {
-                "the gateway's key is not the one this phone expects. Do not go on before you have asked the operator."
+                "the gateway's key is not the one this phone expects: do not go on before you have asked its operator."
             }
             Self::GatewayCertificateExpired => {
-                "the gateway's certificate has expired or is not yet valid. Check this machine's clock, then ask the operator."
+                "the gateway's certificate has expired or is not yet valid: check this machine's clock, then ask its operator."
             }
             Self::ConnectionLost => "the connection to the gateway was lost.",
             Self::AccountRefused => {
-                "the gateway does not accept this account. Check its name and password with `undertone setup`."
+                "the gateway does not accept this account: check its name and password, and enter them again with `undertone setup`."
             }
             Self::GatewayRefused => "the gateway cannot serve this phone now.",
         }

@@ -48,8 +48,8 @@ pub enum ConnectError {
     },
     /// Another key than the pinned one.
     #[error(
-        "the gateway's key is not the pinned one: someone may be in between, or the gateway has a new key. \
-         Ask its operator for the pin (`undertone-gateway pin`) before you go on"
+        "the gateway's key is not the pinned one: someone may be in between, or the gateway has a new key; \
+         ask its operator for the pin (`undertone-gateway pin`) before you go on"
     )]
     WrongPin,
     /// The certificate's time is over or has not come.
