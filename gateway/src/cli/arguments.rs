@@ -1,5 +1,7 @@
 //! The command line, as the operator types it.
 
+use super::Failure;
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -93,6 +95,36 @@ pub struct Serve {
     pub insecure_loopback_signalling: Option<SocketAddr>,
 }
 
+impl Arguments {
+    /// Reads this program's own command line. Help and version are printed and end the program.
+    ///
+    /// # Errors
+    /// When the arguments make no sense, as one sentence.
+    pub fn read() -> Result<Self, Failure> {
+        Self::try_parse().map_err(|error| {
+            if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                error.exit()
+            }
+            Failure::Argument(one_sentence(&error.to_string()))
+        })
+    }
+}
+
+/// clap's words in one line, without its usage.
+fn one_sentence(words: &str) -> String {
+    let lines = words.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let mut sentence = String::new();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")) {
+        sentence.push_str(match sentence.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => ", ",
+        });
+        sentence.push_str(line.trim_start_matches("error: "));
+    }
+    sentence + ": see `undertone-gateway --help`"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +140,23 @@ mod tests {
             for argument in sub.get_arguments().filter(|argument| argument.get_id() != "help") {
                 assert!(argument.get_help().is_some(), "{} {}", sub.get_name(), argument.get_id());
             }
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_sentence() {
+        for (arguments, said) in [
+            (
+                &["undertone-gateway", "--bogus"][..],
+                "unexpected argument '--bogus' found: see `undertone-gateway --help`",
+            ),
+            (
+                &["undertone-gateway", "user", "add"],
+                "the following required arguments were not provided: <NAME>: see `undertone-gateway --help`",
+            ),
+        ] {
+            let error = Arguments::try_parse_from(arguments).map(|_| ()).expect_err("wrong");
+            assert_eq!(one_sentence(&error.to_string()), said);
         }
     }
 }

@@ -42,3 +42,14 @@ pub enum Failure {
     #[error("writing to standard output failed ({0}); run the command again with somewhere to print to")]
     Output(#[source] io::Error),
 }
+
+impl Failure {
+    /// The sentence, without the numbers the system adds to its own words.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let text = self.to_string();
+        let mut parts = text.split(" (os error ");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |said, part| said + part.split_once(')').map_or("", |(_, rest)| rest))
+    }
+}

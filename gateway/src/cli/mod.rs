@@ -15,26 +15,34 @@ use std::io::Write;
 use std::path::PathBuf;
 use undertone_config::{GatewayConfig, default_gateway_file};
 
-/// Runs a command and returns the program's exit code.
-pub fn run(arguments: &Arguments) -> u8 {
-    let done = match &arguments.task {
+/// Does what the command line asks for and returns the program's exit code.
+pub fn run() -> u8 {
+    match Arguments::read() {
+        Ok(arguments) => run_task(&arguments).map_or_else(|failure| tell(&failure, arguments.json), |()| 0),
+        // What could not be read may have asked for JSON all the same.
+        Err(failure) => tell(&failure, std::env::args_os().any(|argument| argument == "--json")),
+    }
+}
+
+fn run_task(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.task {
         Task::Init(wanted) => init::run(arguments, wanted),
         Task::User { task } => user::run(arguments, task),
         Task::Pin => pin::run(arguments),
         Task::Serve(wanted) => serve::run(arguments, wanted),
-    };
-    match done {
-        Ok(()) => 0,
-        Err(failure) => {
-            // Nothing more can be done when nobody can be told.
-            let _ = if arguments.json {
-                say(&serde_json::json!({ "event": "failed", "sentence": failure.to_string() }).to_string())
-            } else {
-                writeln!(std::io::stderr().lock(), "undertone-gateway: {failure}").map_err(Failure::Output)
-            };
-            2
-        }
     }
+}
+
+/// Says what went wrong, in one sentence or as one JSON line.
+fn tell(failure: &Failure, json: bool) -> u8 {
+    let sentence = failure.sentence();
+    // Nothing more can be done when nobody can be told.
+    let _ = if json {
+        say(&serde_json::json!({ "event": "failed", "sentence": sentence }).to_string())
+    } else {
+        writeln!(std::io::stderr().lock(), "undertone-gateway: {sentence}").map_err(Failure::Output)
+    };
+    2
 }
 
 fn config_file(arguments: &Arguments) -> PathBuf {

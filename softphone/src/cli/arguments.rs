@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use undertone_config::HostPort;
 
@@ -112,6 +113,19 @@ pub struct DirectAddress {
 const DIRECT_NAME: &str = "undertone";
 
 impl Arguments {
+    /// Reads this program's own command line. Help and version are printed and end the program.
+    ///
+    /// # Errors
+    /// When the arguments make no sense, as one sentence.
+    pub fn read() -> Result<Self, Failure> {
+        Self::try_parse().map_err(|error| {
+            if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                error.exit()
+            }
+            Failure::Argument(one_sentence(&error.to_string()))
+        })
+    }
+
     /// What `--direct` says, if it is there.
     ///
     /// # Errors
@@ -151,6 +165,21 @@ pub(super) fn gateway_of(domain: &str) -> Result<HostPort, Failure> {
     domain.parse().map_err(|error| Failure::Argument(format!("{error}")))
 }
 
+/// clap's words in one line, without its usage.
+fn one_sentence(words: &str) -> String {
+    let lines = words.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let mut sentence = String::new();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")) {
+        sentence.push_str(match sentence.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => ", ",
+        });
+        sentence.push_str(line.trim_start_matches("error: "));
+    }
+    sentence + ": see `undertone --help`"
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -167,6 +196,20 @@ mod tests {
         }
         for option in command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments)) {
             assert!(option.get_help().is_some() || option.is_hide_set(), "{}", option.get_id());
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_sentence() {
+        for (arguments, said) in [
+            (&["undertone", "--bogus"][..], "unexpected argument '--bogus' found: see `undertone --help`"),
+            (
+                &["undertone", "call"],
+                "the following required arguments were not provided: <URI>: see `undertone --help`",
+            ),
+        ] {
+            let error = Arguments::try_parse_from(arguments).map(|_| ()).expect_err("wrong");
+            assert_eq!(one_sentence(&error.to_string()), said);
         }
     }
 

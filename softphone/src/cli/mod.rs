@@ -17,17 +17,22 @@ use arguments::{Arguments, Task};
 use face::Purpose;
 pub use failure::Failure;
 
-/// Runs one command and returns the exit code; a failure is told on standard error.
+/// Does what the command line asks for and returns the exit code; a failure is told on standard error.
 #[must_use]
-pub fn run(arguments: Arguments) -> u8 {
-    let json = arguments.json;
-    match run_task(arguments) {
-        Ok(()) => 0,
-        Err(failure) => {
-            failure.tell(json, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
-            failure.exit_code()
+pub fn run() -> u8 {
+    match Arguments::read() {
+        Ok(arguments) => {
+            let json = arguments.json;
+            run_task(arguments).map_or_else(|failure| tell(&failure, json), |()| 0)
         }
+        // What could not be read may have asked for JSON all the same.
+        Err(failure) => tell(&failure, std::env::args_os().any(|argument| argument == "--json")),
     }
+}
+
+fn tell(failure: &Failure, json: bool) -> u8 {
+    failure.tell(json, &mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+    failure.exit_code()
 }
 
 fn run_task(arguments: Arguments) -> Result<(), Failure> {
