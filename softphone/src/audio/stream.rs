@@ -253,4 +253,17 @@ mod tests {
         assert!(counters.lost.load(Ordering::Relaxed));
         assert_eq!(counters.errors.load(Ordering::Relaxed), 2);
     }
+
+    #[test]
+    fn a_device_that_is_busy_forbidden_or_gone_says_what_to_do() {
+        for (kind, words) in [
+            (ErrorKind::DeviceBusy, "the speaker is in use by another program: close that program"),
+            (ErrorKind::PermissionDenied, "add the user to the group `audio`"),
+            (ErrorKind::DeviceNotAvailable, "no speaker was found on this machine"),
+            (ErrorKind::BackendError, "choose another one with --speaker"),
+        ] {
+            let sentence = word(End::Speaker, &cpal::Error::new(kind)).to_string();
+            assert!(sentence.contains(words), "{sentence}");
+        }
+    }
 }
