@@ -248,7 +248,7 @@ mod tests {
         let recorder = rig.record("A").unwrap();
         rig.play("A", &speech.file).unwrap().wait().unwrap();
         let likeness = compare(&speech.samples, &recorder.stop().unwrap(), RATE_HZ as usize).unwrap();
-        // The loopback module resamples a little to keep its delay; 0.95 to 0.99 was seen.
+        // The loopback module resamples a little to keep its delay; 0.948 was seen on a busy machine.
         assert!(likeness.correlation > 0.9 && likeness.compared > 0.9, "{likeness:?}");
     }
 }
