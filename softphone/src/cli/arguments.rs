@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Speaker: a name from `undertone devices`, FILE.wav, or `none`
     #[arg(long, global = true, value_name = "DEVICE")]
     pub speaker: Option<String>,
+    /// Read the passphrase of your identity from the first line of a file, or set UNDERTONE_PASSPHRASE
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Call phones directly, without gateway or account, from this address of this machine.
     ///
     /// For measurements and for tests with other makers' phones: sound is encrypted all the same, but who calls whom
@@ -59,6 +62,9 @@ pub enum Task {
     },
     /// Answer every call and send back what it says
     Echo,
+    /// Show, make, copy or replace the key by which your contacts know this phone
+    #[command(subcommand)]
+    Identity(IdentityTask),
     /// List microphones and speakers
     Devices,
     /// Hear your own voice after a moment, with a level meter
@@ -74,6 +80,31 @@ pub enum Task {
         /// Take every call at once
         #[arg(long)]
         auto_answer: bool,
+    },
+}
+
+/// What to do with the identity.
+#[derive(Debug, Subcommand)]
+pub enum IdentityTask {
+    /// Show your key code, to be compared with what your contact's phone shows
+    Show,
+    /// Make an identity that is kept, sealed with a passphrase
+    Create,
+    /// Write a copy, sealed with your passphrase, for another device or a safe place
+    Export {
+        /// Where to; must not exist yet
+        file: PathBuf,
+    },
+    /// Take over an exported identity on a device that has none
+    Import {
+        /// The exported file
+        file: PathBuf,
+    },
+    /// Replace your key by a new one: all contacts have to verify you again
+    Reset {
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -6,6 +6,7 @@ use thiserror::Error;
 use undertone_config::ConfigError;
 
 use crate::audio::SoundError;
+use crate::keeping::error::KeptError;
 use crate::net::tls::ConnectError;
 
 /// Why a command did not do what it should.
@@ -18,6 +19,15 @@ pub enum Failure {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    /// An identity is kept and nobody gave the passphrase.
+    #[error(
+        "your identity is locked and there is no terminal to ask for its passphrase at: give --passphrase-file FILE or \
+         set UNDERTONE_PASSPHRASE"
+    )]
+    Locked,
     /// A sound device or file cannot be used.
     #[error(transparent)]
     Sound(#[from] SoundError),
@@ -56,6 +66,8 @@ impl Failure {
         match self {
             Self::NoCall => 1,
             Self::Config(_)
+            | Self::Kept(_)
+            | Self::Locked
             | Self::Sound(_)
             | Self::Connect(_)
             | Self::Refused(_)

@@ -9,6 +9,8 @@ pub mod arguments;
 pub mod devices;
 mod face;
 pub mod failure;
+mod identity;
+mod passphrase;
 mod session;
 pub mod setup;
 pub mod test_sound;
@@ -40,6 +42,7 @@ fn run_task(arguments: Arguments) -> Result<(), Failure> {
     match task {
         Task::Devices => devices::run(*json, &mut std::io::stdout().lock()).map_err(Failure::Output),
         Task::TestSound { seconds } => test_sound::run(&arguments, *seconds),
+        Task::Identity(task) => identity::run(&arguments, task),
         Task::Setup(wanted) => setup::run(&arguments, wanted),
         Task::Call { uri } => session::run(&arguments, Purpose::Call { uri: uri.clone() }, false),
         Task::Listen { auto_answer } => session::run(&arguments, Purpose::Listen, *auto_answer),

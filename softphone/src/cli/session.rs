@@ -7,10 +7,10 @@ use rand_core::{OsRng, TryRngCore};
 use tokio::sync::mpsc;
 use undertone_config::{HostPort, PhoneConfig, Secret, SoundConfig, write_private};
 
-use super::Failure;
 use super::arguments::{Arguments, DirectAddress};
 use super::face::{Face, Purpose};
 use super::setup::paths;
+use super::{Failure, passphrase};
 use crate::audio::{MicrophoneChoice, Sound, SoundNotice, SpeakerChoice};
 use crate::core::command::Command;
 use crate::core::phone_settings::{Account, Direct, Mode, Settings};
@@ -32,24 +32,30 @@ const CUT_LEN: u64 = 4 * MAX_LINE_LEN as u64;
 const DIRECT_WARNING: &str = "direct calls: sound is encrypted, but who calls whom is not, and the other phone learns \
      this machine's network address. Not for everyday use; never saved.";
 
+/// Said when there is nothing kept to be known by.
+const TEMPORARY_WARNING: &str = "no identity is kept, so this phone has another key at every start and nobody can \
+     keep it as verified: make one with `undertone identity create`.";
+
 /// Runs a phone for one purpose.
 ///
 /// # Errors
 /// When it cannot be started or used, or its call did not happen.
 pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) -> Result<(), Failure> {
     let direct = arguments.direct_address()?;
-    let (config, folder) = match &direct {
+    let (config, paths) = match &direct {
         Some(_) => (None, None),
         None => {
             let paths = paths(arguments)?;
-            (Some(PhoneConfig::load(&paths.config_file())?), Some(paths.folder().to_owned()))
+            let config = PhoneConfig::load(&paths.config_file())?;
+            (Some(config), Some(paths))
         }
     };
     let configured = config.as_ref().map(|config| config.sound.clone()).unwrap_or_default();
     let (notices, notices_received) = mpsc::channel(NOTICES);
     let sound = open_sound(arguments, &purpose, &configured, notices)?;
     // Only now, so that nothing is written when a device is missing.
-    let instance = folder.map(|folder| instance(&folder.join("instance"))).unwrap_or_default();
+    let kept = paths.as_ref().map(|paths| passphrase::identity(arguments, paths)).transpose()?.flatten();
+    let instance = paths.map(|paths| instance(&paths.folder().join("instance"))).unwrap_or_default();
     let style = match (&purpose, arguments.json) {
         (_, true) => Style::Json,
         (Purpose::Headless, false) => Style::Lines,
@@ -59,7 +65,10 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     let printer = Printer::start(style);
     if direct.is_some() {
         printer.warn(DIRECT_WARNING);
+    } else if kept.is_none() {
+        printer.warn(TEMPORARY_WARNING);
     }
+    let identity = kept.map(|kept| kept.identity);
     let keys_mode = if person { TerminalMode::keys() } else { None };
     let (inputs, inputs_received) = mpsc::channel(INPUTS);
     read_inputs(&purpose, person, inputs).map_err(Failure::System)?;
@@ -70,7 +79,8 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
             (None, Some(config)) => gateway_phone(config, instance, auto_answer),
             (None, None) => return Err(Failure::NobodyToAsk("the account")),
         };
-        let (face, sound) = driver::run(settings, reach, sound, inputs_received, notices_received, face).await;
+        let (face, sound) =
+            driver::run(settings, identity, reach, sound, inputs_received, notices_received, face).await;
         let outcome = face.outcome();
         sound.finish()?;
         outcome
@@ -98,7 +108,7 @@ pub(super) fn check_account(config: &PhoneConfig) -> Result<(), Failure> {
     let face = Face::new(Purpose::Check, Printer::silent(), false);
     runtime()?.block_on(async {
         let (settings, reach) = gateway_phone(copy, random_instance(), false);
-        driver::run(settings, reach, sound, inputs, notices, face).await.0.outcome()
+        driver::run(settings, None, reach, sound, inputs, notices, face).await.0.outcome()
     })
 }
 

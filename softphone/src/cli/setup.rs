@@ -9,7 +9,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use undertone_config::{AccountAddress, Environment, HostPort, PhoneConfig, PhonePaths, Pin, Secret, SoundConfig};
 
 use super::arguments::{Arguments, Setup, gateway_of};
-use super::{Failure, say};
+use super::{Failure, passphrase, say};
+use crate::keeping::identity_file::{exists, identity_path};
 use crate::ui::prompt::{ask, ask_unseen, read_secret};
 use crate::ui::terminal::is_interactive;
 
@@ -40,12 +41,29 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
         super::session::check_account(&config)?;
     }
     config.save(&file)?;
+    let key_code = made_identity(arguments, &paths)?;
     if arguments.json {
-        say(&serde_json::json!({ "event": "saved", "file": file, "checked": !wanted.offline }).to_string());
+        let saved =
+            serde_json::json!({ "event": "saved", "file": file, "checked": !wanted.offline, "key_code": key_code });
+        say(&saved.to_string());
     } else {
+        if let Some(code) = key_code {
+            say(&format!("Your key code: {code}"));
+        }
         say(&format!("Saved in {}. Next: `undertone listen`, or `undertone call NAME@GATEWAY`.", file.display()));
     }
     Ok(())
+}
+
+/// Makes the identity if there is none and a passphrase for it; its key code. One that exists is left alone.
+fn made_identity(arguments: &Arguments, paths: &PhonePaths) -> Result<Option<String>, Failure> {
+    if exists(&identity_path(paths.folder())) {
+        return Ok(None);
+    }
+    let question = "Choose a passphrase for your identity, by which contacts know you (not shown; empty: keep none):";
+    let passphrase = passphrase::new_one(arguments, question)?;
+    let made = passphrase.map(|passphrase| passphrase::make(paths, &passphrase)).transpose()?;
+    Ok(made.map(|kept| kept.identity.public().key_code()))
 }
 
 /// The folder of this phone's files.

@@ -43,7 +43,7 @@ pub struct Phone<R: RngCore> {
     pub(super) call: Option<Call>,
     pub(super) auto_answer: bool,
     pub(super) today: SystemTime,
-    /// Proves in every call that nobody sits in between; new whenever the phone starts.
+    /// Proves in every call that nobody sits in between; drawn at the start unless one is kept.
     pub(super) identity: IdentityKey,
     last_call: CallId,
     stopping: Option<Instant>,
@@ -72,6 +72,11 @@ impl<R: RngCore> Phone<R> {
         };
         phone.handle_timeout(now);
         phone
+    }
+
+    /// The identity that is kept for this account, before the first call. Without it a phone has a new one every time.
+    pub fn set_identity(&mut self, identity: IdentityKey) {
+        self.identity = identity;
     }
 
     /// Today's date for the certificates of calls; to be renewed at least daily.

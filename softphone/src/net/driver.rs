@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 use undertone_config::HostPort;
+use undertone_media::verify::IdentityKey;
 use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::direct::{DirectEvent, DirectSockets, Peers};
@@ -89,6 +90,7 @@ pub type SoundNotices = mpsc::Receiver<SoundNotice>;
 /// Runs a phone until it has stopped.
 pub async fn run<O: Observer>(
     settings: Settings,
+    identity: Option<IdentityKey>,
     reach: Reach,
     sound: Sound,
     mut inputs: mpsc::Receiver<Input>,
@@ -97,7 +99,10 @@ pub async fn run<O: Observer>(
 ) -> (O, Sound) {
     let (happenings, mut happened) = mpsc::channel(WAITING);
     let (media_events, mut media_happened) = mpsc::channel(WAITING);
-    let phone = Phone::new(settings, [OsRng.unwrap_err(), OsRng.unwrap_err(), OsRng.unwrap_err()], Instant::now());
+    let mut phone = Phone::new(settings, [OsRng.unwrap_err(), OsRng.unwrap_err(), OsRng.unwrap_err()], Instant::now());
+    if let Some(identity) = identity {
+        phone.set_identity(identity);
+    }
     let mut driver = Driver::new(phone, reach, sound, happenings, media_events, observer);
     let mut stop = Box::pin(stop_asked());
     let mut stop_seen = false;

@@ -15,8 +15,8 @@ const MAX_ANSWER_LEN: u64 = 1024;
 /// When the input ends.
 pub fn ask<T, E: std::fmt::Display>(
     question: &str,
-    input: &mut impl BufRead,
-    out: &mut impl Write,
+    input: &mut (impl BufRead + ?Sized),
+    out: &mut (impl Write + ?Sized),
     check: impl Fn(&str) -> Result<T, E>,
 ) -> io::Result<T> {
     loop {
@@ -33,7 +33,11 @@ pub fn ask<T, E: std::fmt::Display>(
 ///
 /// # Errors
 /// When the input ends.
-pub fn ask_unseen(question: &str, input: &mut impl BufRead, out: &mut impl Write) -> io::Result<Secret> {
+pub fn ask_unseen(
+    question: &str,
+    input: &mut (impl BufRead + ?Sized),
+    out: &mut (impl Write + ?Sized),
+) -> io::Result<Secret> {
     loop {
         write!(out, "{question} ")?;
         out.flush()?;
@@ -49,11 +53,40 @@ pub fn ask_unseen(question: &str, input: &mut impl BufRead, out: &mut impl Write
     }
 }
 
+/// Asks for a new password twice, until both are equal; `None` when it is left empty.
+///
+/// # Errors
+/// When the input ends.
+pub fn ask_new_secret(
+    question: &str,
+    mut input: &mut dyn BufRead,
+    mut out: &mut dyn Write,
+) -> io::Result<Option<Secret>> {
+    loop {
+        write!(out, "{question} ")?;
+        out.flush()?;
+        let unseen = TerminalMode::unseen();
+        let first = read_secret(&mut input)?;
+        if unseen.is_some() {
+            writeln!(out)?;
+        }
+        drop(unseen);
+        if first.expose().is_empty() {
+            return Ok(None);
+        }
+        let second = ask_unseen("Once more:", &mut input, &mut out)?;
+        if first.expose() == second.expose() {
+            return Ok(Some(first));
+        }
+        writeln!(out, "They differ.")?;
+    }
+}
+
 /// The first line of `input` as a secret, without its line end.
 ///
 /// # Errors
 /// When the input ends or is not text.
-pub fn read_secret(input: &mut impl BufRead) -> io::Result<Secret> {
+pub fn read_secret(input: &mut (impl BufRead + ?Sized)) -> io::Result<Secret> {
     let mut line = zeroize::Zeroizing::new(read_line(input)?);
     while line.ends_with(['\n', '\r']) {
         line.pop();
@@ -61,7 +94,7 @@ pub fn read_secret(input: &mut impl BufRead) -> io::Result<Secret> {
     Ok(Secret::new(std::mem::take(&mut *line)))
 }
 
-fn read_line(input: &mut impl BufRead) -> io::Result<String> {
+fn read_line(input: &mut (impl BufRead + ?Sized)) -> io::Result<String> {
     // Reserved at once: growing would leave copies of a password in freed memory.
     let mut line = String::with_capacity(MAX_ANSWER_LEN as usize);
     let count = io::Read::take(input, MAX_ANSWER_LEN).read_line(&mut line)?;
@@ -91,5 +124,12 @@ mod tests {
         assert_eq!(read_secret(&mut " a b \r\nrest".as_bytes()).unwrap().expose(), " a b ");
         let asked = ask_unseen("Password?", &mut "\nsecret\n".as_bytes(), &mut Vec::new()).unwrap();
         assert_eq!(asked.expose(), "secret");
+    }
+
+    #[test]
+    fn a_new_password_is_typed_twice_alike_or_left_out() {
+        let new = |typed: &str| ask_new_secret("New?", &mut typed.as_bytes(), &mut Vec::new()).unwrap();
+        assert_eq!(new("one\ntwo\nthree\nthree\n").unwrap().expose(), "three");
+        assert!(new("\n").is_none());
     }
 }
