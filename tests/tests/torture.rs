@@ -48,7 +48,7 @@ const TABLE: [(&str, Verdict); 49] = [
     ("esc02", Answered(501)),      // 3.1.1.5: a method named `RE%47IST%45R` is not REGISTER
     ("lwsdisp", Answered(200)),    // 3.1.1.6
     ("longreq", Answered(403)),    // 3.1.1.7
-    ("dblreq", Last(401)),         // 3.1.1.8: the REGISTER is answered; bytes behind the INVITE are no message
+    ("dblreq", Last(400)),         // 3.1.1.8: a stream holds two requests, both answered; then no message
     ("semiuri", Answered(200)),    // 3.1.1.9
     ("transports", Answered(200)), // 3.1.1.10
     ("mpart01", Answered(405)),    // 3.1.1.11

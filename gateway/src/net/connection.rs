@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use undertone_sip::user_agent::{FlowId, Transport};
 use undertone_sip::wire::{End, Frame, FramingError, StreamFramer, parse};
 
@@ -113,9 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             match next {
                 Next::Continue => {}
                 Next::LastAnswer => {
-                    if let Ok(Some(bytes)) = timeout(LAST_ANSWER_WITHIN, self.outgoing.recv()).await {
-                        self.write(&bytes).await;
-                    }
+                    self.write_last_answers().await;
                     return self.close().await;
                 }
                 Next::Close => return self.close().await,
@@ -164,6 +162,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 }
             }
             Ok(_) => Next::Close,
+        }
+    }
+
+    /// Answers to messages before the unreadable one may still wait in front of the one that is due.
+    async fn write_last_answers(&mut self) {
+        let until = Instant::now() + LAST_ANSWER_WITHIN;
+        while let Ok(Some(bytes)) = timeout_at(until, self.outgoing.recv()).await {
+            if self.write(&bytes).await == Next::Close {
+                return;
+            }
         }
     }
 
@@ -258,6 +266,20 @@ mod tests {
         assert_eq!(message.unwrap_err().status, 400);
         world.link.queue.try_send(b"answer".to_vec()).unwrap();
         assert_eq!(world.rest().await, "answer");
+    }
+
+    /// Only the oldest waiting answer used to be sent, so that who sent a good and a broken message never heard of
+    /// the broken one.
+    #[tokio::test(start_paused = true)]
+    async fn answers_to_earlier_messages_do_not_displace_the_last_one() {
+        let mut world = World::new().await;
+        let broken = OPTIONS.replace("Content-Length: 0", "Content-Length: x");
+        world.phone.write_all(broken.as_bytes()).await.unwrap();
+        assert!(matches!(world.core.recv().await, Some(CoreInput::Message { .. })));
+        for answer in ["earlier ", "last"] {
+            world.link.queue.try_send(answer.into()).unwrap();
+        }
+        assert_eq!(world.rest().await, "earlier last");
     }
 
     struct World {
