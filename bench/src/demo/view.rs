@@ -18,7 +18,7 @@ pub(super) struct View {
     pub(super) gateway: String,
     /// Where the gateway takes sound.
     pub(super) relay: String,
-    /// Names of events in their order, statistics left out.
+    /// Names of events in their order; figures and warnings are no states.
     pub(super) states: Vec<String>,
     /// Cipher and key agreement, once encrypted.
     pub(super) protection: Option<String>,
@@ -66,7 +66,7 @@ impl View {
             "not_connected" | "not_done" | "failed" => self.trouble = Some(text("sentence")),
             _ => {}
         }
-        if name != "statistics" {
+        if !matches!(name.as_str(), "statistics" | "warning") {
             self.states.push(name.replace('_', " "));
         }
     }
