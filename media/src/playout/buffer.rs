@@ -39,6 +39,11 @@ const HURRY_ABOVE: i64 = samples(60) as i64;
 /// More excess than this is skipped: shortening it would take seconds.
 const SKIP_ABOVE: i64 = samples(700) as i64;
 
+/// The speaker may come back so much later than a frame was due: then it stood still, and what came meanwhile is
+/// skipped at once. Without this cap the pause would stay as a delay, or as silence where the store had to give its
+/// frames up; no speaker takes blocks as long as this.
+const MOST_BEHIND: i64 = samples(1_000) as i64;
+
 /// Decode moments seen before a gentle change of length, so that the last one shows.
 const MOMENTS_BEFORE_CHANGE: usize = 8;
 
@@ -234,10 +239,12 @@ impl Playout {
         let Some(position) = self.position.or_else(|| self.begin(clock)) else { return false };
         let wait = clock - position;
         let target = self.arrivals.earliest() + self.arrivals.wait();
+        if wait > target + MOST_BEHIND {
+            return self.produce_after_skip(clock);
+        }
         if self.store.get(position).is_some() {
             self.note_moment(wait);
             if self.shortest_wait().is_some_and(|least| least > target + SKIP_ABOVE) {
-                self.skip_backlog();
                 return self.produce_after_skip(clock);
             }
             self.play(position, target);
@@ -247,6 +254,7 @@ impl Playout {
     }
 
     fn produce_after_skip(&mut self, clock: i64) -> bool {
+        self.position = None;
         let Some(position) = self.begin(clock) else { return false };
         self.play(position, clock - position);
         true
@@ -267,10 +275,6 @@ impl Playout {
         self.waited = 0;
         self.level = 0.0;
         Some(start)
-    }
-
-    fn skip_backlog(&mut self) {
-        self.position = None;
     }
 
     fn play(&mut self, position: i64, target: i64) {

@@ -131,6 +131,29 @@ fn a_stall_is_caught_up_with() {
 }
 
 #[test]
+fn a_speaker_that_stood_still_goes_on_with_what_is_said_now() {
+    for still_s in [1, 2, 4, 8] {
+        let call = Call::new(15, 900);
+        let mut playout = Playout::new(20).unwrap();
+        let back = 200 + still_s * 50;
+        let mut block = [0.0; FRAME];
+        let mut heard = Vec::new();
+        for n in 0..back + 150 {
+            let timestamp = call.first_timestamp.wrapping_add((n * FRAME) as u32);
+            playout.insert(Incoming { timestamp, opus: &call.packets[n], redundant: false }, call.sent_at(n));
+            if !(200..back).contains(&n) {
+                playout.fill(&mut block, call.sent_at(n));
+                heard.extend_from_slice(&block);
+            }
+        }
+        let stats = playout.stats();
+        let (_, alike) = align(&call.said[FRAME * (back + 60)..FRAME * (back + 120)], &heard[FRAME * 260..], FRAME * 4);
+        assert!(stats.actual < 60 * MS, "after {still_s} s: {stats:?}");
+        assert!(alike > 0.85, "after {still_s} s: correlation {alike}, {stats:?}");
+    }
+}
+
+#[test]
 fn a_path_that_becomes_a_second_longer_is_followed() {
     let call = Call::new(14, 500);
     let heard = call.play(|n| vec![call.sent_at(n) + if n < 200 { 20 * MS } else { 1_020 * MS }], 480);
