@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use undertone_gateway::core::limits::{GUESSES_PER_S, MESSAGES_BURST};
+use undertone_gateway::core::limits::{GUESSES_PER_S, MAX_STRANGERS_INVITES, MESSAGES_BURST};
 use undertone_gateway::core::{MAX_DEVICES_PER_ACCOUNT, MAX_EXPIRES_S, MIN_EXPIRES_S, NONCE_LIFE, SIGN_IN_WITHIN};
 use undertone_sip::digest::Challenge;
 use undertone_sip::registration::{self, Registration};
@@ -329,6 +329,20 @@ fn a_flood_of_messages_closes_the_connection() {
 }
 
 #[test]
+fn a_stranger_who_invites_and_never_acknowledges_is_cut_off_and_leaves_nothing() {
+    let mut world = World::new(1);
+    let stranger = world.connect("stranger");
+    let flow = world.phones[stranger.0].flow;
+    for n in 0..MAX_STRANGERS_INVITES {
+        world.send_raw(stranger, &unsigned_invite(n));
+        assert!(!world.closed.contains(&flow), "after {n}");
+    }
+    world.send_raw(stranger, &unsigned_invite(MAX_STRANGERS_INVITES));
+    assert!(world.closed.contains(&flow));
+    assert!(world.gateway.is_idle(), "its transactions are gone with it");
+}
+
+#[test]
 fn a_removed_account_or_a_new_password_ends_connections_and_calls() {
     for changed in [false, true] {
         let mut world = World::new(1);
@@ -397,5 +411,13 @@ fn options(n: u32) -> String {
         "OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKx{n}\r\nMax-Forwards: 70\r\n\
          From: <sip:x@{DOMAIN}>;tag=1\r\nTo: <sip:{DOMAIN}>\r\nCall-ID: {n}\r\nCSeq: 1 OPTIONS\r\n\
          Content-Length: 0\r\n\r\n"
+    )
+}
+
+fn unsigned_invite(n: u8) -> String {
+    format!(
+        "INVITE sip:alice@{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKi{n}\r\nMax-Forwards: 70\r\n\
+         From: <sip:x@x.invalid>;tag=1\r\nTo: <sip:alice@{DOMAIN}>\r\nCall-ID: i{n}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:x@x.invalid>\r\nContent-Length: 0\r\n\r\n"
     )
 }

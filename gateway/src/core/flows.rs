@@ -12,7 +12,7 @@ use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::accounts::AccountName;
 use super::authentication::Challenges;
-use super::limits::{GUESSES_PER_S, MESSAGES_BURST, MESSAGES_PER_S, Origin, TokenBucket};
+use super::limits::{GUESSES_PER_S, MAX_STRANGERS_INVITES, MESSAGES_BURST, MESSAGES_PER_S, Origin, TokenBucket};
 
 /// How long a connection may stay without anybody having signed in: many times what a phone needs, short enough
 /// that strangers cannot fill the gateway with idle connections.
@@ -27,7 +27,9 @@ pub(crate) struct Flow {
     pub(crate) account: Option<AccountName>,
     pub(crate) challenges: Challenges,
     pub(crate) guesses: TokenBucket,
-    pub(crate) messages: TokenBucket,
+    messages: TokenBucket,
+    /// INVITEs that came while nobody was signed in here.
+    invites_unsigned: u8,
 }
 
 impl Flow {
@@ -39,7 +41,16 @@ impl Flow {
             challenges: Challenges::default(),
             guesses: TokenBucket::new(GUESSES_PER_S, GUESSES_PER_S, now),
             messages: TokenBucket::new(MESSAGES_PER_S, MESSAGES_BURST, now),
+            invites_unsigned: 0,
         }
+    }
+
+    /// Whether this flow may send one more message of this kind now; if not, it is to be closed.
+    pub(crate) fn may_send(&mut self, is_invite: bool, now: Instant) -> bool {
+        if is_invite && self.account.is_none() {
+            self.invites_unsigned = self.invites_unsigned.saturating_add(1);
+        }
+        self.invites_unsigned <= MAX_STRANGERS_INVITES && self.messages.take(now)
     }
 }
 

@@ -104,7 +104,8 @@ impl<R: RngCore> Gateway<R> {
     /// One message from a flow, or what was wrong with it.
     pub fn handle_stream_message(&mut self, flow: FlowId, message: Result<Message, ParseError>, now: Instant) {
         let Some(state) = self.flows.get_mut(flow) else { return };
-        if !state.messages.take(now) {
+        let is_invite = matches!(&message, Ok(Message::Request(request)) if request.method == Method::Invite);
+        if !state.may_send(is_invite, now) {
             self.totals.add(Count::Limited);
             return self.close(flow, now);
         }

@@ -30,6 +30,11 @@ pub const MESSAGES_PER_S: u32 = 50;
 /// SIP messages one connection may send at once: ten devices' worth of answers to forked calls.
 pub const MESSAGES_BURST: u32 = 100;
 
+/// INVITEs one connection may send in all while nobody is signed in on it. Each is refused, but leaves a transaction
+/// for half a minute if its sender does not acknowledge: all connections together must not fill the user agent's
+/// table (65,536 transactions, 4,096 connections). A phone sends one at most, when its sign-in has just run out.
+pub const MAX_STRANGERS_INVITES: u8 = 12;
+
 /// Tokens refilled at a steady rate up to a burst; each action takes one.
 #[derive(Debug, Clone)]
 pub struct TokenBucket {
