@@ -381,8 +381,10 @@ impl<O: Observer> Driver<O> {
             | MediaCommand::Mute { call, .. }
             | MediaCommand::Hold { call, .. }
             | MediaCommand::Dtmf { call, .. } => {
-                if let Some((_, thread)) = self.media.as_ref().filter(|(open, _)| *open == call) {
-                    thread.send(command);
+                let open = self.media.as_ref().filter(|(open, _)| *open == call);
+                if open.is_some_and(|(_, thread)| !thread.send(command)) {
+                    self.end_media();
+                    self.phone.handle_media_event(call, MediaEvent::Failed(MediaFailure::PathLost), Instant::now());
                 }
             }
         }

@@ -85,19 +85,22 @@ impl MediaThread {
         Ok(Self { commands: Some(commands), thread: Some(thread) })
     }
 
-    /// Hands a command to the thread.
-    pub fn send(&self, command: MediaCommand) {
-        if let Some(commands) = &self.commands {
-            match commands.try_send(command) {
-                // An ended thread has reported its end already; a full queue is a person leaning on a key.
-                Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-            }
+    /// Hands a command to the thread. False if it stands still and a command was lost that must not be: whoever is
+    /// shown as muted or on hold must not be heard, so such a call is to be ended.
+    #[must_use]
+    pub fn send(&self, command: MediaCommand) -> bool {
+        let Some(commands) = &self.commands else { return true };
+        match commands.try_send(command) {
+            // An ended thread has reported its end already; keys of the dial pad are pressed again.
+            Ok(()) | Err(TrySendError::Disconnected(_) | TrySendError::Full(MediaCommand::Dtmf { .. })) => true,
+            Err(TrySendError::Full(_)) => false,
         }
     }
 
     /// Asks the thread to send its last datagrams and end, without waiting for it.
     pub fn close(mut self, call: CallId) -> JoinHandle<()> {
-        self.send(MediaCommand::Close { call });
+        // A thread that cannot take it ends by losing its commands.
+        let _ = self.send(MediaCommand::Close { call });
         self.commands = None;
         self.thread.take().unwrap_or_else(|| std::thread::spawn(|| {}))
     }
@@ -151,7 +154,7 @@ impl Turn {
     fn run(mut self, commands: &Receiver<MediaCommand>) {
         let mut buffer = [0; DATAGRAM_LEN];
         loop {
-            self.take_commands(commands);
+            let wanted = self.take_commands(commands);
             self.take_sound_changes(Instant::now());
             let now = Instant::now();
             if self.path.poll_timeout().is_some_and(|due| due <= now) {
@@ -159,7 +162,8 @@ impl Turn {
             }
             self.move_sound(now);
             self.drain(now);
-            if self.path.is_over() && self.outlet.tell() {
+            // Whoever let go of it may be waiting for its end and take no events meanwhile.
+            if self.path.is_over() && (self.outlet.tell() || !wanted) {
                 return;
             }
             self.socket.wait_until(self.deadline(Instant::now()));
@@ -171,13 +175,14 @@ impl Turn {
         }
     }
 
-    fn take_commands(&mut self, commands: &Receiver<MediaCommand>) {
+    /// Whether somebody still wants this call.
+    fn take_commands(&mut self, commands: &Receiver<MediaCommand>) -> bool {
         loop {
             let command = match commands.try_recv() {
                 Ok(command) => command,
-                Err(std::sync::mpsc::TryRecvError::Empty) => return,
+                Err(std::sync::mpsc::TryRecvError::Empty) => return true,
                 // The phone is gone: so is the call.
-                Err(std::sync::mpsc::TryRecvError::Disconnected) if self.path.is_over() => return,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) if self.path.is_over() => return false,
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => MediaCommand::Close { call: self.outlet.call },
             };
             self.path.handle_command(command, Instant::now());
@@ -292,6 +297,18 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stalled_thread_loses_keys_but_a_lost_mute_is_told() {
+        let call = CallId(1);
+        let (commands, _stalled) = sync_channel(COMMANDS);
+        let thread = MediaThread { commands: Some(commands), thread: None };
+        for _ in 0..2 * COMMANDS {
+            assert!(thread.send(MediaCommand::Dtmf { call, digit: '1' }));
+        }
+        assert!(!thread.send(MediaCommand::Mute { call, on: true }));
+        assert!(!thread.send(MediaCommand::Hold { call, on: true }));
+    }
 
     #[test]
     fn only_a_speaker_that_stalls_has_its_sound_dropped() {
