@@ -42,4 +42,4 @@ packages-sound:
 	scripts/system-packages.sh "speak and record without a sound card" espeak-ng pulseaudio pulseaudio-utils libasound2-plugins
 
 packages-peers:
-	scripts/system-packages.sh "call other makers' phones, and watch whom ours talk to" baresip linphone-cli strace
+	scripts/system-packages.sh "call other makers' phones, and watch whom ours talk to" baresip linphone-cli strace iproute2

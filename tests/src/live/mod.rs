@@ -2,14 +2,18 @@
 //! input and JSON lines on standard output.
 
 mod gateway;
+mod island;
 mod network_log;
+mod peer;
 mod phone;
 mod process;
 mod sound_rig;
 mod speech;
 
 pub use gateway::{DOMAIN, Gateway};
+pub use island::Island;
 pub use network_log::peers;
+pub use peer::{Peer, Protection, free_port, is_installed};
 pub use phone::{Phone, PhoneOptions};
 pub use process::{LiveError, Process, binary};
 pub use sound_rig::{Player, Recorder, SoundRig};

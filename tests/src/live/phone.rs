@@ -1,6 +1,7 @@
 //! A phone process without a person: `undertone headless`, with wav files or named devices for sound.
 
 use super::gateway::{DOMAIN, Gateway};
+use super::island::prefixed;
 use super::process::{LiveError, Process, binary};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct PhoneOptions {
     pub direct: Option<String>,
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
+    /// Words to put before the program, such as those of an island.
+    pub prefix: Vec<String>,
     /// File into which the system writes every network call of the phone (by `strace`).
     pub network_log: Option<PathBuf>,
 }
@@ -83,7 +86,7 @@ impl Phone {
                 command.args(["-f", "-qq", "-e", "trace=network", "-o"]).arg(file).arg("--").arg(phone);
                 command
             }
-            None => Command::new(phone),
+            None => prefixed(&options.prefix, phone),
         };
         command.arg("--json").arg("--profile").arg(profile).arg("headless");
         for (flag, value) in

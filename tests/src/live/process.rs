@@ -79,8 +79,9 @@ impl Process {
         let stdout = child.stdout.take().ok_or_else(|| LiveError::NotBuilt(name.to_owned()))?;
         let (to_us, lines) = sync_channel(MAX_WAITING_LINES);
         std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if to_us.send(line).is_err() {
+            // Other makers' phones print what is not UTF-8.
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                if to_us.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     return;
                 }
             }
@@ -119,12 +120,25 @@ impl Process {
                     }
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return Err(LiveError::Silent {
-                        name: self.name.clone(),
-                        expected: event.to_owned(),
-                        seconds: within.as_secs(),
-                        said: self.said.join("\n"),
-                    });
+                    return Err(self.silent(event, within));
+                }
+            }
+        }
+    }
+
+    /// Waits for a line that contains `words`, whatever its form.
+    pub fn expect_line(&mut self, words: &str, within: Duration) -> Result<String, LiveError> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if line.contains(words) {
+                        return Ok(line);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    return Err(self.silent(words, within));
                 }
             }
         }
@@ -134,6 +148,11 @@ impl Process {
     pub fn said(&mut self) -> &[String] {
         self.said.extend(self.lines.try_iter());
         &self.said
+    }
+
+    fn silent(&self, expected: &str, within: Duration) -> LiveError {
+        let (name, expected) = (self.name.clone(), expected.to_owned());
+        LiveError::Silent { name, expected, seconds: within.as_secs(), said: self.said.join("\n") }
     }
 
     /// The process's number.

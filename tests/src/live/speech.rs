@@ -34,12 +34,12 @@ impl Speech {
         }
         let mut samples = vec![0.0; lead_in_ms * RATE_HZ as usize / 1000];
         samples.extend(upsample(&read_any_rate(&raw)?));
-        write_wav(&file, &samples)?;
+        write_wav(&file, &samples, 1)?;
         Ok(Self { file, samples })
     }
 }
 
-/// Reads a 48 kHz mono wav.
+/// Reads a 48 kHz wav; of several channels the first.
 pub fn read_wav(file: &Path) -> Result<Vec<f32>, LiveError> {
     let (rate, samples) = read_any_rate(file)?;
     if rate != RATE_HZ {
@@ -52,11 +52,13 @@ fn read_any_rate(file: &Path) -> Result<(u32, Vec<f32>), LiveError> {
     let refuse = |reason: hound::Error| LiveError::Sound(format!("cannot read {}: {reason}", file.display()));
     let mut reader = hound::WavReader::open(file).map_err(refuse)?;
     let spec = reader.spec();
-    let samples: Result<Vec<f32>, _> = match spec.sample_format {
-        hound::SampleFormat::Float => reader.samples::<f32>().collect(),
-        hound::SampleFormat::Int => reader.samples::<i16>().map(|s| s.map(|s| f32::from(s) / 32_768.0)).collect(),
+    // linphonec writes its header over the first samples, so that the announced last ones are missing.
+    let samples: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => reader.samples::<f32>().map_while(Result::ok).collect(),
+        hound::SampleFormat::Int => {
+            reader.samples::<i16>().map_while(Result::ok).map(|s| f32::from(s) / 32_768.0).collect()
+        }
     };
-    let samples = samples.map_err(refuse)?;
     Ok((spec.sample_rate, samples.into_iter().step_by(usize::from(spec.channels)).collect()))
 }
 
@@ -74,17 +76,16 @@ fn upsample((rate, samples): &(u32, Vec<f32>)) -> Vec<f32> {
         .collect()
 }
 
-fn write_wav(file: &Path, samples: &[f32]) -> Result<(), LiveError> {
+/// Writes 48 kHz wav with the same sound on all channels.
+pub(super) fn write_wav(file: &Path, samples: &[f32], channels: u16) -> Result<(), LiveError> {
     let refuse = |reason: hound::Error| LiveError::Sound(format!("cannot write {}: {reason}", file.display()));
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: RATE_HZ,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
+    let spec =
+        hound::WavSpec { channels, sample_rate: RATE_HZ, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
     let mut writer = hound::WavWriter::create(file, spec).map_err(refuse)?;
     for sample in samples {
-        writer.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0) as i16).map_err(refuse)?;
+        for _ in 0..channels {
+            writer.write_sample((sample.clamp(-1.0, 1.0) * 32_767.0) as i16).map_err(refuse)?;
+        }
     }
     writer.finalize().map_err(refuse)
 }
