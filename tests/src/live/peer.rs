@@ -124,25 +124,39 @@ impl Peer {
 
     /// Ends the phone; what it heard in its last call, at 48 kHz.
     pub fn quit(mut self) -> Result<Vec<f32>, LiveError> {
-        let (bye, heard): (_, Box<dyn Fn(&str) -> bool>) = match self.kind {
-            Kind::Baresip => ("/quit", Box::new(|name| name.starts_with("dump-") && name.ends_with("-dec.wav"))),
-            Kind::Linphone => ("quit", Box::new(|name| name == "linphone-heard.wav")),
-        };
         if matches!(self.kind, Kind::Linphone) {
             // Its recording is complete when its call is.
             self.process.expect_line(" ended", END)?;
         }
-        self.process.say(bye)?;
+        self.process.say(self.kind.bye())?;
         self.process.finish(END);
         let entries = fs::read_dir(&self.folder).map_err(|reason| LiveError::Io { what: "listing".into(), reason })?;
         let mut files: Vec<PathBuf> = entries
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter(|path| path.file_name().is_some_and(|name| heard(&name.to_string_lossy())))
+            .filter(|path| path.file_name().is_some_and(|name| self.kind.records_into(&name.to_string_lossy())))
             .collect();
         files.sort();
         let last =
             files.pop().ok_or_else(|| LiveError::Sound(format!("it recorded nothing: {:?}", self.process.said())))?;
         read_wav(&last)
+    }
+}
+
+impl Kind {
+    /// The command that ends the program.
+    fn bye(&self) -> &'static str {
+        match self {
+            Self::Baresip => "/quit",
+            Self::Linphone => "quit",
+        }
+    }
+
+    /// Whether a file of this name holds what it heard.
+    fn records_into(&self, name: &str) -> bool {
+        match self {
+            Self::Baresip => name.starts_with("dump-") && name.ends_with("-dec.wav"),
+            Self::Linphone => name == "linphone-heard.wav",
+        }
     }
 }
 
