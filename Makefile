@@ -20,7 +20,8 @@ test: packages-build packages-sound packages-peers ## Format, lints and all test
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo build --locked --workspace --bins
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --workspace; \
-	  else cargo test --locked --workspace; fi
+	  else cargo test --locked --workspace --exclude undertone-tests && \
+	  cargo test --locked -p undertone-tests -- --test-threads=1; fi
 
 audit: ## Check licences, banned crates, sources and (where reachable) advisories
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

@@ -1,7 +1,7 @@
 //! Calls between our phone and other makers' phones, phone to phone: encrypted both ways, or refused with a reason.
 //! Both peers use RSA certificates on DTLS.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
