@@ -92,6 +92,8 @@ impl Loop {
                 SoundChange::Speaker(speaker) => {
                     self.call.speaker = speaker;
                     self.call.speaker.start(now);
+                    // What was said while the device was being opened would only make the echo later.
+                    self.delay.resize(ECHO_DELAY_SAMPLES, 0.0);
                 }
             }
         }
