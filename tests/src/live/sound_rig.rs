@@ -84,8 +84,17 @@ impl SoundRig {
 
     /// Records what `phone` plays; returns when recording has begun.
     pub fn record(&self, phone: &str) -> Result<Recorder, LiveError> {
+        self.record_device(&format!("spk{phone}.monitor"))
+    }
+
+    /// Records what `phone` is given to send; returns when recording has begun.
+    pub fn record_microphone(&self, phone: &str) -> Result<Recorder, LiveError> {
+        self.record_device(&format!("mic{phone}_in.monitor"))
+    }
+
+    fn record_device(&self, device: &str) -> Result<Recorder, LiveError> {
         let mut command = Command::new("parec");
-        command.arg(format!("--device=spk{phone}.monitor")).arg(format!("--rate={RATE_HZ}"));
+        command.arg(format!("--device={device}")).arg(format!("--rate={RATE_HZ}"));
         command.args(["--channels=1", "--format=s16le", "--raw", "--latency-msec=20"]);
         command.envs(self.environment.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = start("parec", &mut command)?;
@@ -94,16 +103,18 @@ impl SoundRig {
         };
         let (to_us, begun) = sync_channel(1);
         let reader = std::thread::spawn(move || {
-            let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
+            let (mut bytes, mut chunk, mut beginning) = (Vec::new(), [0; 4096], Beginning::default());
             while let Ok(count @ 1..) = stdout.read(&mut chunk) {
                 bytes.extend_from_slice(&chunk[..count]);
+                beginning.note(bytes.len() / 2, Instant::now());
                 // Full or gone means that the beginning was already told.
                 let _ = to_us.try_send(());
             }
-            bytes
+            let began = beginning.estimate();
+            (bytes, began)
         });
         let child = Server(child);
-        begun.recv_timeout(START).map_err(|_| LiveError::Sound(format!("recording spk{phone} does not begin")))?;
+        begun.recv_timeout(START).map_err(|_| LiveError::Sound(format!("recording {device} does not begin")))?;
         Ok(Recorder { child, reader })
     }
 }
@@ -122,15 +133,49 @@ impl Player {
 /// A recording that goes on.
 pub struct Recorder {
     child: Server,
-    reader: JoinHandle<Vec<u8>>,
+    reader: JoinHandle<(Vec<u8>, Instant)>,
+}
+
+/// When the first sample of a recording was taken, judged by when later ones arrive. A recorder first waits for up to
+/// two seconds or gets a block from before, so only the last seconds count, and of these the least delayed chunk.
+#[derive(Default)]
+struct Beginning {
+    second: usize,
+    this_second: Option<Instant>,
+    last_second: Option<Instant>,
+}
+
+impl Beginning {
+    fn note(&mut self, samples: usize, now: Instant) {
+        let second = samples / RATE_HZ as usize;
+        if second != self.second {
+            self.second = second;
+            self.last_second = self.this_second.take();
+        }
+        let length = Duration::from_secs_f64(samples as f64 / f64::from(RATE_HZ));
+        let began = now.checked_sub(length).unwrap_or(now);
+        self.this_second = Some(self.this_second.map_or(began, |this| this.min(began)));
+    }
+
+    fn estimate(&self) -> Instant {
+        self.last_second.or(self.this_second).unwrap_or_else(Instant::now)
+    }
 }
 
 impl Recorder {
     /// Ends the recording; 48 kHz mono samples, −1 to 1.
     pub fn stop(self) -> Result<Vec<f32>, LiveError> {
+        self.stop_timed().map(|(samples, _)| samples)
+    }
+
+    /// Ends the recording; its samples, and when the first of them was recorded. Two recorders of one rig have the
+    /// same small delay, so the difference of their beginnings is exact to a few milliseconds.
+    pub fn stop_timed(self) -> Result<(Vec<f32>, Instant), LiveError> {
         drop(self.child);
-        let bytes = self.reader.join().map_err(|_| LiveError::Sound("the recorder's thread ended early".into()))?;
-        Ok(bytes.chunks_exact(2).map(|two| f32::from(i16::from_le_bytes([two[0], two[1]])) / 32_768.0).collect())
+        let (bytes, began) =
+            self.reader.join().map_err(|_| LiveError::Sound("the recorder's thread ended early".into()))?;
+        let sample = |two: &[u8]| f32::from(i16::from_le_bytes([two[0], two[1]])) / 32_768.0;
+        Ok((bytes.chunks_exact(2).map(sample).collect(), began))
     }
 }
 
