@@ -26,7 +26,8 @@ test: packages-build packages-sound packages-peers ## Format, lints and all test
 audit: ## Check licences, banned crates, sources and (where reachable) advisories
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny check licenses bans sources
-	cargo deny check advisories || echo "advisories: not checked, the advisory database cannot be reached from here or names a crate above"
+	if cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; \
+	  else echo "advisories: NOT CHECKED, the advisory database cannot be reached from here"; fi
 
 fuzz: packages-build ## Fuzz every parser, each for SECONDS=60
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
