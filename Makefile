@@ -3,7 +3,7 @@ SHELL := /bin/bash
 SECONDS ?= 60
 MIC ?= 0
 
-.PHONY: help demo test build audit fuzz bench packages-build packages-sound packages-peers
+.PHONY: help demo test build audit fuzz bench model packages-build packages-sound packages-peers packages-model
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ bench: packages-build packages-sound ## Measure single steps, and calls over los
 	cargo bench --locked -p undertone-bench --bench micro
 	cargo run --locked --quiet --release -p undertone-bench -- simulate
 
+model: packages-model ## Check the model of the verification protocol, and that it finds the attacks it must
+	docs/models/check.sh
+
 packages-build:
 	scripts/system-packages.sh "compile the code" build-essential pkg-config cmake libasound2-dev
 
@@ -45,3 +48,6 @@ packages-sound:
 
 packages-peers:
 	scripts/system-packages.sh "call other makers' phones, and watch whom ours talk to" baresip linphone-cli strace iproute2
+
+packages-model:
+	scripts/system-packages.sh "check the model of the verification protocol" maude
