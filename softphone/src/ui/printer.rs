@@ -6,8 +6,10 @@ use std::thread::JoinHandle;
 
 use super::event_line;
 use crate::audio::SoundNotice;
-use crate::core::event::Event;
+use crate::core::event::{Event, Side};
 
+/// Makes a terminal sound or flash: somebody calls.
+const BELL: char = '\u{7}';
 /// Lines that wait for a slow reader; beyond that they are dropped.
 const WAITING: usize = 256;
 
@@ -99,6 +101,9 @@ fn write_lines(lines: &Receiver<String>) {
 fn render(shown: &Shown, style: Style) -> Option<String> {
     match (shown, style) {
         (Shown::Event(Event::Statistics(_)), Style::People) => None,
+        (Shown::Event(event @ Event::Ringing { at: Side::Here, .. }), Style::People) => {
+            Some(format!("{}{BELL}", event.sentence()))
+        }
         (Shown::Event(event), Style::People) => Some(event.sentence()),
         (Shown::Event(event), Style::Lines) => Some(event_line::line(event)),
         (Shown::Event(event), Style::Json) => Some(event.json_line()),
@@ -138,6 +143,16 @@ fn json(event: &str, sentence: &str) -> String {
 mod tests {
     use super::*;
     use crate::audio::error::End;
+    use crate::core::call::CallId;
+
+    #[test]
+    fn a_call_rings_the_bell_of_a_terminal_and_only_a_call() {
+        let ringing = |at| Shown::Event(Event::Ringing { call: CallId(1), at, other: "bob@gw.example".into() });
+        let rings = |shown: &Shown, style| render(shown, style).is_some_and(|line| line.contains(BELL));
+        assert!(rings(&ringing(Side::Here), Style::People));
+        assert!(!rings(&ringing(Side::There), Style::People));
+        assert!(!rings(&ringing(Side::Here), Style::Lines) && !rings(&ringing(Side::Here), Style::Json));
+    }
 
     #[test]
     fn every_style_says_that_a_device_is_gone() {
