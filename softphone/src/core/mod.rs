@@ -12,6 +12,7 @@ mod address;
 pub mod call;
 mod call_control;
 pub mod command;
+pub mod contacts;
 mod direct_line;
 pub mod event;
 mod gateway_line;
