@@ -28,7 +28,7 @@ use super::pseudonym::PseudonymKey;
 use super::registrar;
 use super::relay::RelayEvent;
 use super::settings::Settings;
-use super::succession::{NEXT_PIN_HEADER, Succession};
+use super::succession::Succession;
 use super::totals::{Count, Totals};
 
 /// Session interval asked for on each leg (RFC 4028): a phone that vanished without a word keeps its relay slot for
@@ -298,8 +298,7 @@ impl<R: RngCore> Gateway<R> {
                 self.sign_in(flow, account);
                 self.sign_out_unbound();
                 if let Some(announcement) = &self.succession.announcement {
-                    let name = HeaderName::Other(NEXT_PIN_HEADER.to_owned());
-                    response.headers.push(name, announcement.to_string());
+                    response.headers.push(HeaderName::UndertoneNextPin, announcement.to_string());
                 }
                 response
             }

@@ -15,9 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use undertone_config::{Domain, Pin};
 
-/// The header that carries an announcement.
-pub(crate) const NEXT_PIN_HEADER: &str = "Undertone-Next-Pin";
-
 /// Separates these signatures from anything else the key may ever sign.
 const CONTEXT: &[u8] = b"undertone next pin\0";
 
