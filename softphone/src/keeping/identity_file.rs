@@ -150,6 +150,7 @@ fn named(why: SealError, file: &Path) -> KeptError {
     let file = file.to_owned();
     match why {
         SealError::Damaged => KeptError::Damaged { file },
+        SealError::Newer => KeptError::Newer { file },
         SealError::WrongKey => KeptError::WrongPassphrase { file },
         SealError::NoMemory => KeptError::NoMemory,
     }

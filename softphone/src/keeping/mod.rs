@@ -7,6 +7,8 @@
 //! Files are replaced as a whole (temporary file, fsync, rename), readable by their owner only, and changed under one
 //! lock of the profile. What cannot be opened is said in one sentence and never overwritten.
 
+pub mod contacts_file;
+mod contacts_format;
 pub mod error;
 pub mod identity_file;
 mod lock;
