@@ -11,5 +11,7 @@ pub mod contacts_file;
 mod contacts_format;
 pub mod error;
 pub mod identity_file;
+pub mod keystore;
+pub mod keystore_entry;
 mod lock;
 pub mod seal;
