@@ -18,6 +18,12 @@ fn an_identity_stays_the_same_until_it_is_reset_and_travels_in_an_export() {
     let by_file = ["identity", "show", "--passphrase-file", passphrase_file.to_str().unwrap()];
     assert_eq!(key_code(&run(&first, &by_file, Some("the option wins"))), made);
 
+    let drawn = |arguments: &[&str]| {
+        String::from_utf8(run(&first, arguments, Some(PASSPHRASE)).stdout).unwrap().matches('█').count()
+    };
+    assert!(drawn(&["identity", "show"]) > 100, "its QR code");
+    assert_eq!((drawn(&["identity", "show", "--no-qr"]), drawn(&["identity", "show", "--json"])), (0, 0));
+
     let copy = folder.path().join("copy");
     let copy = copy.to_str().unwrap();
     run(&first, &["identity", "export", copy], Some(PASSPHRASE));
@@ -91,7 +97,9 @@ fn setup(profile: &Path, passphrase: Option<&str>) -> String {
 
 fn run(profile: &Path, arguments: &[&str], passphrase: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_undertone"));
-    command.arg("--profile").arg(profile).args(arguments).stdin(Stdio::null()).env_remove("UNDERTONE_PASSPHRASE");
+    command.arg("--profile").arg(profile).args(arguments).stdin(Stdio::null());
+    // Neither the passphrase nor the keystore of whoever runs the tests.
+    command.env_remove("UNDERTONE_PASSPHRASE").env_remove("DBUS_SESSION_BUS_ADDRESS");
     if let Some(passphrase) = passphrase {
         command.env("UNDERTONE_PASSPHRASE", passphrase);
     }

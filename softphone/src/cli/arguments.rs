@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use undertone_config::HostPort;
 
+use super::contact_arguments::ContactTask;
 use super::failure::Failure;
 use crate::audio::{MicrophoneChoice, SpeakerChoice};
 
@@ -65,6 +66,9 @@ pub enum Task {
     /// Show, make, copy or replace the key by which your contacts know this phone
     #[command(subcommand)]
     Identity(IdentityTask),
+    /// Know people and be known: contacts, and the links by which you find each other
+    #[command(subcommand)]
+    Contact(ContactTask),
     /// List microphones and speakers
     Devices,
     /// Hear your own voice after a moment, with a level meter
@@ -87,10 +91,14 @@ pub enum Task {
 #[derive(Debug, Subcommand)]
 pub enum IdentityTask {
     /// Show your key code, to be compared with what your contact's phone shows
-    Show,
-    /// Make an identity that is kept, sealed with a passphrase
+    Show {
+        /// Show no QR code
+        #[arg(long)]
+        no_qr: bool,
+    },
+    /// Make an identity that is kept, by your desktop's keystore or sealed with a passphrase
     Create,
-    /// Write a copy, sealed with your passphrase, for another device or a safe place
+    /// Write a copy, sealed with a passphrase, for another device or a safe place
     Export {
         /// Where to; must not exist yet
         file: PathBuf,

@@ -1,5 +1,5 @@
 //! The identity file, `PROFILE/identity`: the long-term key of the account and the key of the contacts file, sealed
-//! with the passphrase. An exported identity is the same file elsewhere.
+//! with the passphrase, a person's or a drawn one in the keystore. An exported identity is the same file elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,15 @@ use undertone_media::verify::IdentityKey;
 use zeroize::Zeroizing;
 
 use super::error::KeptError;
+use super::keystore_entry::KeystoreEntry;
 use super::lock::ProfileLock;
-use super::seal::{self, Cost, Magic, OVERHEAD, Opener, SealError, SealKey};
+use super::seal::{self, Cost, Magic, Opener, SealError, SealKey};
 
 const MAGIC: &Magic = b"undertone id\0\0\0\x01";
 const KEY_LEN: usize = 32;
 const CONTENT_LEN: usize = 2 * KEY_LEN;
-/// No such file is longer; a longer one is not read.
-const MAX_FILE_LEN: u64 = (CONTENT_LEN + OVERHEAD) as u64;
+/// Longer files are not read. More than this version writes, so that a newer file is told as one.
+const MAX_FILE_LEN: u64 = 4_096;
 
 /// What an identity file holds.
 #[derive(Debug)]
@@ -73,7 +74,33 @@ impl KeptIdentity {
         if exists(file) {
             return Err(KeptError::Exists { file: file.to_owned() });
         }
+        KeystoreEntry::remove(file);
         Ok(write_private(file, &sealed)?)
+    }
+
+    /// As [`create`](Self::create), with a passphrase that is kept by the keystore under the name of `entry`.
+    ///
+    /// # Errors
+    /// When there is one already, or it cannot be written; no file is left behind then.
+    pub fn create_with_keystore<R: RngCore>(
+        &self,
+        file: &Path,
+        entry: &KeystoreEntry,
+        passphrase: &Secret,
+        cost: Cost,
+        rng: &mut R,
+    ) -> Result<(), KeptError> {
+        let sealed = self.seal(passphrase, cost, rng)?;
+        let _lock = ProfileLock::beside(file)?;
+        if exists(file) {
+            return Err(KeptError::Exists { file: file.to_owned() });
+        }
+        entry.write(file)?;
+        let written = write_private(file, &sealed);
+        if written.is_err() {
+            KeystoreEntry::remove(file);
+        }
+        Ok(written?)
     }
 
     /// Writes the file, whether or not there is one.
@@ -150,6 +177,7 @@ fn named(why: SealError, file: &Path) -> KeptError {
     let file = file.to_owned();
     match why {
         SealError::Damaged => KeptError::Damaged { file },
+        SealError::Newer => KeptError::Newer { file },
         SealError::WrongKey => KeptError::WrongPassphrase { file },
         SealError::NoMemory => KeptError::NoMemory,
     }
@@ -209,6 +237,11 @@ mod tests {
             let why = KeptIdentity::load(&file, &passphrase, Cost::TRIAL).unwrap_err();
             assert!(matches!(why, KeptError::Damaged { .. }), "{why}");
         }
+        let newer = b"undertone id\0\0\0\x02";
+        let sealed = seal::seal(newer, &[1; 99], Opener::Passphrase(&passphrase, Cost::TRIAL), &mut rng).unwrap();
+        std::fs::write(&file, sealed).unwrap();
+        let why = KeptIdentity::load(&file, &passphrase, Cost::TRIAL).unwrap_err();
+        assert!(matches!(why, KeptError::Newer { .. }), "{why}");
     }
 
     fn words(text: &str) -> Secret {
