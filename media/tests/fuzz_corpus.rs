@@ -7,6 +7,8 @@ use std::path::Path;
 mod dtls_record;
 #[path = "../fuzz/checks/media_packets.rs"]
 mod media_packets;
+#[path = "../fuzz/checks/post_quantum.rs"]
+mod post_quantum;
 #[path = "../fuzz/checks/rtp_demux.rs"]
 mod rtp_demux;
 
@@ -23,6 +25,11 @@ fn the_corpus_of_protected_datagrams_holds() {
 #[test]
 fn the_corpus_of_handshake_datagrams_holds() {
     replay("fuzz/corpus/dtls_record", dtls_record::check);
+}
+
+#[test]
+fn the_corpus_of_records_of_the_post_quantum_exchange_holds() {
+    replay("fuzz/corpus/post_quantum", post_quantum::check);
 }
 
 fn replay(folder: &str, check: fn(&[u8])) {
