@@ -19,4 +19,4 @@ pub use exchange::{Capabilities, Exchange, InviteProof, InviteToken, Output, Pro
 pub use failure::Failure;
 pub use identity::{IdentityKey, IdentityPublic};
 pub use message::MAGIC;
-pub use safety_words::SafetyWords;
+pub use safety_words::{DECOYS, Half, SafetyWords};
