@@ -167,6 +167,10 @@ impl InviteToken {
         Self(token)
     }
 
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     fn prove(&self, transcript: &[u8; 32]) -> [u8; 16] {
         let tag = mac(&self.0, &[b"VFY1 inv", transcript]);
         let mut inv = [0; 16];
