@@ -85,6 +85,7 @@ impl Verification {
                 }
                 verify::Output::Proven(proven) => verdict = Some(Verdict::Words(proven.words)),
                 verify::Output::Failed(failure) => verdict = Some(Verdict::Failed(failure)),
+                verify::Output::LinkUsedBefore => {}
             }
         }
         verdict
