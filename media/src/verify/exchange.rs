@@ -535,7 +535,7 @@ fn proven(peer: &Claim, known: bool, transcript: &[u8; 32], invite: InviteProof)
         peer: IdentityPublic::from_bytes(peer.identity),
         peer_address: AddressHash::from_wire(peer.address),
         known,
-        words: SafetyWords::new([words[0], words[1], words[2], words[3]]),
+        words: SafetyWords::from_bits([words[0], words[1], words[2], words[3]]),
         invite,
     }
 }

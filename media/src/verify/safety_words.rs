@@ -22,7 +22,8 @@ pub struct Half {
 }
 
 impl SafetyWords {
-    pub(super) fn new(bits: [u8; 4]) -> Self {
+    /// From 32 bits of a transcript.
+    pub fn from_bits(bits: [u8; 4]) -> Self {
         Self(bits)
     }
 
@@ -112,7 +113,7 @@ mod tests {
 
     #[test]
     fn two_halves_make_the_whole() {
-        let words = SafetyWords::new([250, 2, 3, 4]);
+        let words = SafetyWords::from_bits([250, 2, 3, 4]);
         let [first, second] = words.halves();
         assert_eq!([first.words(), second.words()].concat(), words.words());
         assert_eq!(first.digits() + &second.digits(), words.digits());
@@ -125,7 +126,7 @@ mod tests {
         for _ in 0..1_000 {
             let mut bits = [0; 4];
             rng.fill_bytes(&mut bits);
-            let right = SafetyWords::new(bits).halves()[0];
+            let right = SafetyWords::from_bits(bits).halves()[0];
             let decoys = right.decoys(&mut rng);
             let all = [&[right][..], &decoys].concat();
             for (at, half) in all.iter().enumerate() {
