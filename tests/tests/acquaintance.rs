@@ -471,6 +471,8 @@ fn a_proof_that_does_not_come_within_ten_seconds_ends_the_call_and_says_why() {
     world.run_until("both have keys", |world| {
         [alice, bob].iter().all(|id| world.station(*id).sees_in_this_call("encrypted"))
     });
+    // Alice's first message gets through, nothing after it does.
+    world.run_for(Duration::from_millis(400));
     set(&mut world, Line { loss: 1.0, ..Line::GOOD });
     world.run_until("bob, who has had keys for longer, ends it", |world| world.station(bob).count("ended") == 2);
     let took = world.station(bob).last("ended").unwrap() - world.station(bob).last("encrypted").unwrap();

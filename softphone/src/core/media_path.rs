@@ -335,10 +335,10 @@ impl<R: RngCore> MediaPath<R> {
 
     fn handle_session_event(&mut self, event: session::Event, now: Instant) {
         let event = match event {
-            session::Event::Encrypted { profile, dtls_version, peer_fingerprint } => {
+            session::Event::Encrypted { profile, dtls_version, peer_fingerprint, post_quantum } => {
                 self.next_statistics = Some(now + FIRST_STATISTICS);
                 self.start_verification(now);
-                MediaEvent::Encrypted { profile, version: dtls_version, peer_fingerprint }
+                MediaEvent::Encrypted { profile, version: dtls_version, peer_fingerprint, post_quantum }
             }
             session::Event::FirstSound => MediaEvent::FirstSound,
             session::Event::PeerHeld(on) => MediaEvent::PeerHeld(on),

@@ -66,8 +66,9 @@ impl Verification {
             own_address: wanted.own_address,
             peer_address: wanted.peer_address,
             pinned: wanted.pinned,
-            capabilities: Capabilities::default(),
-            post_quantum_ran: false,
+            // Said in every call: where the announcement was stripped, that is what gives it away.
+            capabilities: Capabilities { ml_kem: true },
+            post_quantum_ran: session.is_post_quantum(),
             tokens: wanted.tokens,
         };
         Some(Self { exchange: Exchange::new(settings, wanted.identity, rng, now) })
