@@ -234,16 +234,29 @@ fn a_ticket_for_another_offer_another_name_or_a_second_time_stays_silent() {
 
 #[test]
 fn a_hidden_contact_is_shown_by_name_and_the_gateway_passes_on_nobody() {
-    let (mut world, alice, bob) = World::friends(10);
-    let before = world.station(bob).received.len();
-    world.command(alice, Command::DialHidden { uri: "Bob B".into() });
-    world.wait_ringing(bob);
-    assert_eq!(ringing(&world, bob), "Alice A");
-    world.command(bob, Command::Answer);
-    world.wait_verified(&[alice, bob]);
-    let invite = world.station(bob).received[before..].iter().find(|got| got.bytes.starts_with(b"INVITE")).unwrap();
-    let invite = String::from_utf8(invite.bytes.clone()).unwrap();
-    assert!(invite.contains("sip:anonymous@anonymous.invalid") && !invite.contains("alice"), "{invite}");
+    for wish in ["for this call", "for this contact", "for all calls"] {
+        let (mut world, alice, bob) = World::friends(10);
+        let before = world.station(bob).received.len();
+        let (uri, address) = ("Bob B".to_owned(), world.address(bob));
+        match wish {
+            "for this call" => world.command(alice, Command::DialHidden { uri }),
+            "for this contact" => {
+                world.change_contacts(alice, ContactChange::HideFrom { address, on: true }).unwrap();
+                world.command(alice, Command::Dial { uri });
+            }
+            _ => {
+                world.hide_from(alice);
+                world.command(alice, Command::Dial { uri });
+            }
+        }
+        world.wait_ringing(bob);
+        assert_eq!(ringing(&world, bob), "Alice A", "{wish}");
+        world.command(bob, Command::Answer);
+        world.wait_verified(&[alice, bob]);
+        let invite = world.station(bob).received[before..].iter().find(|got| got.bytes.starts_with(b"INVITE")).unwrap();
+        let invite = String::from_utf8(invite.bytes.clone()).unwrap();
+        assert!(invite.contains("sip:anonymous@anonymous.invalid") && !invite.contains("alice"), "{wish}: {invite}");
+    }
 }
 
 #[test]
