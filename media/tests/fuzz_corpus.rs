@@ -9,6 +9,8 @@ mod dtls_record;
 mod media_packets;
 #[path = "../fuzz/checks/post_quantum.rs"]
 mod post_quantum;
+#[path = "../fuzz/checks/ring_ticket.rs"]
+mod ring_ticket;
 #[path = "../fuzz/checks/rtp_demux.rs"]
 mod rtp_demux;
 
@@ -25,6 +27,11 @@ fn the_corpus_of_protected_datagrams_holds() {
 #[test]
 fn the_corpus_of_handshake_datagrams_holds() {
     replay("fuzz/corpus/dtls_record", dtls_record::check);
+}
+
+#[test]
+fn the_corpus_of_ring_tickets_holds() {
+    replay("fuzz/corpus/ring_ticket", ring_ticket::check);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `call`, `listen`, `echo`, `headless` and the check of `setup`: a phone, its sound, and who sits in front of it.
 
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rand_core::{OsRng, TryRngCore};
@@ -13,12 +14,15 @@ use super::setup::paths;
 use super::{Failure, passphrase};
 use crate::audio::{MicrophoneChoice, Sound, SoundNotice, SpeakerChoice};
 use crate::core::command::Command;
+use crate::core::contacts::Contacts;
 use crate::core::phone_settings::{Account, Direct, Mode, Settings};
+use crate::keeping::contacts_file::ContactsFile;
+use crate::keeping::identity_file::KeptIdentity;
 use crate::net::direct::DirectSockets;
-use crate::net::driver::{self, Input, Reach};
+use crate::net::driver::{self, Input, Kept, Reach};
 use crate::net::trust::Trust;
 use crate::ui::command_line::{self, MAX_LINE_LEN};
-use crate::ui::printer::{Printer, Style};
+use crate::ui::printer::{Printer, Shown, Style};
 use crate::ui::terminal::{TerminalMode, is_interactive};
 
 /// Keys and lines that wait for the phone; the reader of standard input waits beyond that.
@@ -35,6 +39,10 @@ const DIRECT_WARNING: &str = "direct calls: sound is encrypted, but who calls wh
 /// Said when there is nothing kept to be known by.
 const TEMPORARY_WARNING: &str = "no identity is kept, so this phone has another key at every start and nobody can \
      keep it as verified: make one with `undertone identity create`.";
+
+/// Said to who waits for calls that cannot come.
+const NOBODY_HINT: &str = "Nobody can call this phone yet: make somebody a link with `undertone contact link NAME`, or \
+     let everybody ring with `undertone contact strangers on`.";
 
 /// Runs a phone for one purpose.
 ///
@@ -55,6 +63,7 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     let sound = open_sound(arguments, &purpose, &configured, notices)?;
     // Only now, so that nothing is written when a device is missing.
     let kept = paths.as_ref().map(|paths| passphrase::identity(arguments, paths)).transpose()?.flatten();
+    let folder = paths.as_ref().map(|paths| paths.folder().to_owned());
     let instance = paths.map(|paths| instance(&paths.folder().join("instance"))).unwrap_or_default();
     let style = match (&purpose, arguments.json) {
         (_, true) => Style::Json,
@@ -62,13 +71,10 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
         (Purpose::Call { .. } | Purpose::Listen | Purpose::Echo | Purpose::Check, false) => Style::People,
     };
     let person = is_interactive() && style == Style::People;
+    let hide_from = config.as_ref().is_some_and(|config| config.hide_from);
+    let kept = own_kept(kept, folder.as_deref(), hide_from)?;
     let printer = Printer::start(style);
-    if direct.is_some() {
-        printer.warn(DIRECT_WARNING);
-    } else if kept.is_none() {
-        printer.warn(TEMPORARY_WARNING);
-    }
-    let identity = kept.map(|kept| kept.identity);
+    tell_beforehand(&printer, &purpose, direct.is_some(), &kept);
     let keys_mode = if person { TerminalMode::keys() } else { None };
     let (inputs, inputs_received) = mpsc::channel(INPUTS);
     read_inputs(&purpose, person, inputs).map_err(Failure::System)?;
@@ -79,14 +85,30 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
             (None, Some(config)) => gateway_phone(config, instance, auto_answer),
             (None, None) => return Err(Failure::NobodyToAsk("the account")),
         };
-        let (face, sound) =
-            driver::run(settings, identity, reach, sound, inputs_received, notices_received, face).await;
+        let (face, sound) = driver::run(settings, kept, reach, sound, inputs_received, notices_received, face).await;
         let outcome = face.outcome();
         sound.finish()?;
         outcome
     });
     drop(keys_mode);
     result
+}
+
+/// What a person must know before anything happens.
+fn tell_beforehand(printer: &Printer, purpose: &Purpose, direct: bool, kept: &Kept) {
+    match &kept.contacts {
+        _ if direct => printer.warn(DIRECT_WARNING),
+        _ if kept.identity.is_none() => printer.warn(TEMPORARY_WARNING),
+        Some((_, contacts)) if *purpose == Purpose::Listen && nobody_may_ring(contacts) => {
+            printer.show(&Shown::Hint(NOBODY_HINT));
+        }
+        Some(_) | None => {}
+    }
+}
+
+fn nobody_may_ring(contacts: &Contacts) -> bool {
+    let anybody = contacts.strangers_may_ring() || contacts.has_public_link();
+    !anybody && contacts.links().is_empty() && contacts.people().next().is_none()
 }
 
 /// Connects and registers once, as `setup` does before it saves.
@@ -100,6 +122,7 @@ pub(super) fn check_account(config: &PhoneConfig) -> Result<(), Failure> {
         gateway: config.gateway.clone(),
         pin: config.pin,
         sound: SoundConfig::default(),
+        hide_from: config.hide_from,
     };
     let (_no_notices, notices) = mpsc::channel(1);
     // Kept open: a closed channel of inputs is not a wish to stop.
@@ -108,8 +131,15 @@ pub(super) fn check_account(config: &PhoneConfig) -> Result<(), Failure> {
     let face = Face::new(Purpose::Check, Printer::silent(), false);
     runtime()?.block_on(async {
         let (settings, reach) = gateway_phone(copy, random_instance(), false);
-        driver::run(settings, None, reach, sound, inputs, notices, face).await.0.outcome()
+        driver::run(settings, Kept::default(), reach, sound, inputs, notices, face).await.0.outcome()
     })
+}
+
+/// What the phone knows from earlier: itself, its contacts, and how it wants to be shown.
+fn own_kept(kept: Option<KeptIdentity>, folder: Option<&Path>, hide_from: bool) -> Result<Kept, Failure> {
+    let (Some(kept), Some(folder)) = (kept, folder) else { return Ok(Kept { hide_from, ..Kept::default() }) };
+    let contacts = ContactsFile::open(folder, kept.contacts_key)?;
+    Ok(Kept { identity: Some(kept.identity), contacts: Some(contacts), hide_from })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
