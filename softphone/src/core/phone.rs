@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use rand_core::RngCore;
+use undertone_config::OperatorKey;
 use undertone_media::verify::IdentityKey;
 use undertone_sip::user_agent::{self, FlowId, UserAgent};
 use undertone_sip::wire::{Message, ParseError, Response};
@@ -77,6 +78,11 @@ impl<R: RngCore> Phone<R> {
     /// The identity that is kept for this account, before the first call. Without it a phone has a new one every time.
     pub fn set_identity(&mut self, identity: IdentityKey) {
         self.identity = identity;
+    }
+
+    /// Keeps watch for a next key of the gateway, announced under `operator`'s key with a number above `newest`.
+    pub fn listen_for_next_key(&mut self, operator: OperatorKey, newest: Option<u64>) {
+        self.line.listen_for_next_key(operator, newest);
     }
 
     /// Today's date for the certificates of calls; to be renewed at least daily.
@@ -237,6 +243,7 @@ impl<R: RngCore> Phone<R> {
                 let transaction = self.user_agent.request(flow, *request, now);
                 self.line.handle_requested(transaction);
             }
+            LineAction::KeepNextPin(next) => self.output(Output::KeepNextPin(next)),
             LineAction::Show(event) => self.show(event),
             LineAction::SignedOff => self.stopping = self.stopping.map(|_| now),
         }

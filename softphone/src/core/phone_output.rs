@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use undertone_config::AnnouncedPin;
 use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::event::Event;
@@ -31,6 +32,8 @@ pub enum Output {
         /// One message or keep-alive.
         bytes: Vec<u8>,
     },
+    /// Keep the gateway's next key and trust it from the next connection on, beside its present one.
+    KeepNextPin(AnnouncedPin),
     /// For the media thread.
     Media(MediaCommand),
     /// For the person.

@@ -3,6 +3,7 @@
 pub mod direct;
 pub mod driver;
 pub mod flow;
+pub mod gateway_access;
 pub mod media_socket;
 pub mod media_thread;
 pub mod signals;

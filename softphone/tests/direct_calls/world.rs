@@ -325,6 +325,7 @@ impl World {
                     self.sides[side].next_frame = None;
                 }
             }
+            Output::KeepNextPin(next) => panic!("there is no gateway: {next:?}"),
             Output::Ui(event) => {
                 let at = self.elapsed();
                 self.sides[side].events.push((at, event));

@@ -385,6 +385,7 @@ impl World {
                     self.stations[n].close_path(call);
                 }
             }
+            phone_output::Output::KeepNextPin(_) => {}
             phone_output::Output::Ui(event) => {
                 let at = self.elapsed();
                 let seen = match &event {
