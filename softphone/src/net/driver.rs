@@ -100,8 +100,10 @@ pub async fn run<O: Observer>(
     if let Some(identity) = identity {
         phone.set_identity(identity);
     }
-    if let Reach::Gateway(GatewayAccess { operator: Some(operator), newest, .. }) = &reach {
-        phone.listen_for_next_key(*operator, *newest);
+    if let Reach::Gateway(access) = &reach
+        && let Some((operator, newest)) = access.operator()
+    {
+        phone.listen_for_next_key(operator, newest);
     }
     let mut driver = Driver::new(phone, reach, sound, happenings, media_events, observer);
     let mut stop = Box::pin(stop_asked());
@@ -309,7 +311,7 @@ impl<O: Observer> Driver<O> {
                 Output::OpenFlow { flow, target } => self.open_flow(flow, target),
                 Output::CloseFlow { flow } => self.close_flow(flow),
                 Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
-                Output::KeepNextPin(next) => self.change_access(|access| access.announced(next)),
+                Output::KeepNextPin(next) => self.change_access(|access| access.keep_announced(next)),
                 Output::Media(command) => self.media_command(command),
                 Output::Ui(event) => {
                     self.stopped |= matches!(event, Event::Stopped);

@@ -23,8 +23,8 @@ pub struct GatewayAccess {
     pub device: Option<Arc<DeviceKey>>,
     /// Under which key its next one is announced.
     pub operator: Option<OperatorKey>,
-    /// The number of the newest announcement so far.
-    pub newest: Option<u64>,
+    /// The newest announcement so far.
+    pub announced: Option<AnnouncedPin>,
     /// Where a change of the gateway's key is kept; `None` before the account is set up.
     pub config_file: Option<PathBuf>,
 }
@@ -46,9 +46,15 @@ impl GatewayAccess {
             trust: config.pin.map_or_else(domain, |pin| Trust::Pin(Pinned { pin, next })),
             device,
             operator: config.operator,
-            newest: config.next.map(|next| next.serial),
+            announced: config.next,
             config_file: Some(config_file.to_owned()),
         })
+    }
+
+    /// Under which key a next key is announced, and the number of the newest announcement so far.
+    #[must_use]
+    pub fn operator(&self) -> Option<(OperatorKey, Option<u64>)> {
+        self.operator.map(|operator| (operator, self.announced.map(|next| next.serial)))
     }
 
     /// Opens a connection.
@@ -63,10 +69,11 @@ impl GatewayAccess {
     ///
     /// # Errors
     /// When it cannot be kept for the next run.
-    pub fn announced(&mut self, next: AnnouncedPin) -> Result<(), ConfigError> {
+    pub fn keep_announced(&mut self, next: AnnouncedPin) -> Result<(), ConfigError> {
         if let Trust::Pin(pinned) = &mut self.trust {
             pinned.next = Some(next.pin);
         }
+        self.announced = Some(next);
         self.config_file.as_ref().map_or(Ok(()), |file| gateway_keys::keep_announced(file, next))
     }
 
@@ -97,7 +104,7 @@ mod tests {
             trust: Trust::Pin(old.into()),
             device: None,
             operator: None,
-            newest: None,
+            announced: None,
             config_file: None,
         };
         let pinned = |access: &GatewayAccess| match access.trust {
@@ -106,7 +113,7 @@ mod tests {
         };
         access.proved(Some(other)).expect("nothing to keep");
         assert_eq!(pinned(&access), old.into());
-        access.announced(AnnouncedPin { pin: next, serial: 1 }).expect("nothing to keep");
+        access.keep_announced(AnnouncedPin { pin: next, serial: 1 }).expect("nothing to keep");
         for seen in [None, Some(old), Some(other)] {
             access.proved(seen).expect("nothing to keep");
             assert_eq!(pinned(&access), Pinned { pin: old, next: Some(next) });

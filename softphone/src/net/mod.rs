@@ -2,6 +2,7 @@
 
 pub mod direct;
 pub mod driver;
+pub mod errand;
 pub mod flow;
 pub mod gateway_access;
 pub mod media_socket;
