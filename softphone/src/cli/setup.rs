@@ -73,14 +73,17 @@ fn check(config: &PhoneConfig, file: &Path) -> Result<(), Failure> {
     session::check_account(account, access)
 }
 
-/// Makes the identity if there is none and a passphrase for it; its key code. One that exists is left alone.
+/// Makes the identity if there is none, and a keystore or a passphrase for it; its key code. One that exists is left alone.
 fn made_identity(arguments: &Arguments, paths: &PhonePaths) -> Result<Option<String>, Failure> {
     if exists(&identity_path(paths.folder())) {
         return Ok(None);
     }
     let question = "Choose a passphrase for your identity, by which contacts know you (not shown; empty: keep none):";
-    let passphrase = passphrase::new_one(arguments, question)?;
-    let made = passphrase.map(|passphrase| passphrase::make(paths, &passphrase)).transpose()?;
+    let made = match passphrase::made(arguments, paths, question) {
+        // The account is saved already; the phone says that it keeps no identity.
+        Err(Failure::Keystore(_)) => None,
+        made_or_failed => made_or_failed?,
+    };
     Ok(made.map(|kept| kept.identity.public().key_code()))
 }
 
