@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use undertone_config::HostPort;
 
+use super::contact_arguments::ContactTask;
 use super::failure::Failure;
 use crate::audio::{MicrophoneChoice, SpeakerChoice};
 
@@ -65,6 +66,9 @@ pub enum Task {
     /// Show, make, copy or replace the key by which your contacts know this phone
     #[command(subcommand)]
     Identity(IdentityTask),
+    /// Know people and be known: contacts, and the links by which you find each other
+    #[command(subcommand)]
+    Contact(ContactTask),
     /// List microphones and speakers
     Devices,
     /// Hear your own voice after a moment, with a level meter
