@@ -175,6 +175,44 @@ pub(super) fn keep_with_keystore(made: &KeptIdentity, paths: &PhonePaths) -> Res
     Ok(created?)
 }
 
+/// Whether [`keep_brought`] will have something to protect an identity with.
+///
+/// # Errors
+/// When there is no passphrase, no keystore and nobody to ask.
+pub(super) fn can_keep(arguments: &Arguments) -> Result<(), Failure> {
+    let can = can_ask(arguments) || given(arguments)?.is_some() || keystore::find().is_ok();
+    if can { Ok(()) } else { Err(Failure::NobodyToAsk("--passphrase-file")) }
+}
+
+/// Keeps an identity that came from another device: with the passphrase that is given, else by the keystore, else with
+/// one that a person chooses.
+///
+/// # Errors
+/// When it cannot be protected or written.
+pub(super) fn keep_brought(arguments: &Arguments, paths: &PhonePaths, brought: &KeptIdentity) -> Result<(), Failure> {
+    let passphrase = match given(arguments)? {
+        Some(passphrase) => passphrase,
+        None => match keep_with_keystore(brought, paths) {
+            Err(Failure::Keystore(_)) => chosen(arguments)?,
+            kept_or_failed => return kept_or_failed,
+        },
+    };
+    let file = identity_path(paths.folder());
+    Ok(brought.create(&file, &passphrase, Cost::PRODUCTION, &mut OsRng.unwrap_err())?)
+}
+
+/// A passphrase that a person must choose.
+fn chosen(arguments: &Arguments) -> Result<Secret, Failure> {
+    loop {
+        let passphrase = new_one(arguments, "Choose a passphrase for your identity on this device (not shown):")?;
+        match passphrase {
+            Some(passphrase) => return Ok(passphrase),
+            None if can_ask(arguments) => super::say("Your identity needs one: whoever has it can pose as you."),
+            None => return Err(Failure::NobodyToAsk("--passphrase-file")),
+        }
+    }
+}
+
 /// New keys, unless the profile has contacts: those were kept under an identity that would be lost for good.
 fn drawn(paths: &PhonePaths) -> Result<KeptIdentity, Failure> {
     let made = KeptIdentity::generate(&mut OsRng.unwrap_err());

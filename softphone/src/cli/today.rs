@@ -13,7 +13,8 @@ pub(super) fn today() -> Date {
     day_of(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
-fn day_of(seconds: u64) -> Date {
+/// The day of a time in seconds since 1970.
+pub(super) fn day_of(seconds: u64) -> Date {
     let day = i32::try_from(EPOCH_DAY + seconds / SECONDS_PER_DAY).ok();
     day.and_then(|day| Date::from_julian_day(day).ok()).unwrap_or(Date::MAX)
 }

@@ -62,6 +62,12 @@ pub enum KeptError {
         /// Where it should be.
         file: PathBuf,
     },
+    /// The profile is set up already.
+    #[error("{} sets up an account already: use `--profile DIR` for a second one", file.display())]
+    HasAccount {
+        /// The configuration.
+        file: PathBuf,
+    },
     /// The cryptography library made no key.
     #[error("no key for this device could be made ({0}): try again")]
     KeyNotMade(#[source] rcgen::Error),

@@ -19,5 +19,7 @@ pub mod gateway_keys;
 pub mod identity_file;
 pub mod keystore;
 pub mod keystore_entry;
+pub mod link_identity;
 mod lock;
+pub mod pending_join;
 pub mod seal;
