@@ -177,7 +177,8 @@ impl World {
                 self.next_flow += 1;
                 self.ends[who].flows.push((flow, at_gateway));
                 let origin = self.salt.origin([192, 0, 2, 1].into());
-                self.gateway.handle_flow_opened(at_gateway, Transport::Tls, origin, self.now);
+                let opened = gateway::FlowOpened { transport: Transport::Tls, origin, device: None };
+                self.gateway.handle_flow_opened(at_gateway, opened, self.now);
                 let opened = FlowOpened { transport: Transport::Tls, direct: None };
                 self.ends[who].phone.handle_flow_opened(flow, opened, self.now);
             }
@@ -225,6 +226,7 @@ impl World {
             gateway::Output::Relay(RelayCommand::Open { .. }) => self.open_slots += 1,
             gateway::Output::Relay(RelayCommand::Close { .. }) => self.open_slots -= 1,
             gateway::Output::Relay(RelayCommand::Restart { .. }) => {}
+            gateway::Output::Errand { .. } => panic!("nobody joins here, so the store has nothing to do"),
         }
     }
 

@@ -1,14 +1,17 @@
 //! Accounts: who may sign in here, as a snapshot of the store held in memory.
 //!
-//! A snapshot is all the core ever knows of an account: its name and a verifier. The verifier is the
-//! digest `HA1 = SHA-256(name ":" realm ":" password)` of RFC 8760, never the password. Passwords are
-//! generated with at least 128 bits, so a stolen verifier cannot be turned back into one.
+//! A snapshot is all the core ever knows of an account: its name, the hashes of its devices' keys and, for other
+//! makers' phones, a verifier. The verifier is the digest `HA1 = SHA-256(name ":" realm ":" password)` of RFC 8760,
+//! never the password. Passwords are generated with at least 128 bits, so a stolen verifier cannot be turned back
+//! into one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use undertone_sip::digest::Ha1;
+
+use super::device::DeviceHash;
 
 /// Longest account name. Long enough for any handle, short enough that `name@domain` fits a screen.
 pub const MAX_ACCOUNT_NAME_LEN: usize = 32;
@@ -100,9 +103,17 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// By what somebody may sign in to an account.
+#[derive(Debug, Default)]
+struct Account {
+    /// None for who joined by an invite: no password is the right one.
+    verifier: Option<Verifier>,
+    devices: BTreeSet<DeviceHash>,
+}
+
 /// All accounts at one moment. A new snapshot replaces the old one whole.
 #[derive(Debug, Default)]
-pub struct Accounts(BTreeMap<AccountName, Verifier>);
+pub struct Accounts(BTreeMap<AccountName, Account>);
 
 impl Accounts {
     /// No accounts: nobody can sign in.
@@ -110,9 +121,19 @@ impl Accounts {
         Self::default()
     }
 
+    /// Adds an account without a password, if it is not there.
+    pub fn add(&mut self, name: AccountName) {
+        self.0.entry(name).or_default();
+    }
+
     /// Adds an account, or replaces its verifier.
     pub fn insert(&mut self, name: AccountName, verifier: Verifier) {
-        self.0.insert(name, verifier);
+        self.0.entry(name).or_default().verifier = Some(verifier);
+    }
+
+    /// Adds a device to an account, which is added if it is not there.
+    pub fn add_device(&mut self, name: AccountName, device: DeviceHash) {
+        self.0.entry(name).or_default().devices.insert(device);
     }
 
     /// How many accounts there are.
@@ -127,21 +148,32 @@ impl Accounts {
 
     /// What to check this account's password against.
     pub(crate) fn verifier(&self, name: &AccountName) -> Option<&Verifier> {
-        self.0.get(name)
+        self.0.get(name)?.verifier.as_ref()
     }
 
-    /// True if `name` signed in against `earlier` could still do so now: same account, same password.
-    pub(crate) fn still_holds(&self, name: &AccountName, earlier: &Accounts) -> bool {
-        match (self.0.get(name), earlier.0.get(name)) {
-            (Some(mine), Some(theirs)) => mine.same(theirs),
-            (None, _) | (_, None) => false,
+    /// True if this device may sign in to this account.
+    pub(crate) fn lists(&self, name: &AccountName, device: &DeviceHash) -> bool {
+        self.0.get(name).is_some_and(|account| account.devices.contains(device))
+    }
+
+    /// True if whoever signed in to `name` against `earlier`, by this device's key or else by password, could still
+    /// do so now: same account, and the device listed or the password the same.
+    pub(crate) fn still_holds(&self, name: &AccountName, device: Option<&DeviceHash>, earlier: &Accounts) -> bool {
+        match (device, self.verifier(name), earlier.verifier(name)) {
+            (Some(device), _, _) => self.lists(name, device),
+            (None, Some(mine), Some(theirs)) => mine.same(theirs),
+            (None, None, _) | (None, _, None) => false,
         }
     }
 }
 
 impl FromIterator<(AccountName, Verifier)> for Accounts {
     fn from_iter<I: IntoIterator<Item = (AccountName, Verifier)>>(accounts: I) -> Self {
-        Self(accounts.into_iter().collect())
+        let mut all = Self::new();
+        for (name, verifier) in accounts {
+            all.insert(name, verifier);
+        }
+        all
     }
 }
 
@@ -180,8 +212,25 @@ mod tests {
     fn a_removed_account_or_a_new_password_no_longer_holds() {
         let alice = || AccountName::parse("alice").unwrap();
         let with = |byte: u8| Accounts::from_iter([(alice(), Verifier::new([byte; 32]))]);
-        assert!(with(1).still_holds(&alice(), &with(1)));
-        assert!(!with(2).still_holds(&alice(), &with(1)));
-        assert!(!Accounts::new().still_holds(&alice(), &with(1)));
+        assert!(with(1).still_holds(&alice(), None, &with(1)));
+        assert!(!with(2).still_holds(&alice(), None, &with(1)));
+        assert!(!Accounts::new().still_holds(&alice(), None, &with(1)));
+    }
+
+    #[test]
+    fn a_device_holds_while_it_is_listed_whatever_becomes_of_the_password() {
+        let alice = || AccountName::parse("alice").unwrap();
+        let (phone, other) = (DeviceHash::of_key(b"phone"), DeviceHash::of_key(b"other"));
+        let mut before = Accounts::from_iter([(alice(), Verifier::new([1; 32]))]);
+        before.add_device(alice(), phone);
+        let mut after = Accounts::new();
+        after.add_device(alice(), phone);
+        assert!(after.still_holds(&alice(), Some(&phone), &before));
+        assert!(!after.still_holds(&alice(), Some(&other), &before));
+        assert!(!after.still_holds(&alice(), None, &before), "the password is gone");
+        after = Accounts::new();
+        after.add(alice());
+        assert!(!after.still_holds(&alice(), Some(&phone), &before));
+        assert!(after.verifier(&alice()).is_none());
     }
 }

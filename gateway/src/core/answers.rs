@@ -5,6 +5,8 @@
 
 use undertone_sip::wire::{HeaderName, Response};
 
+use super::errand::RedeemRefusal;
+
 /// A final answer: status, sentence and the headers that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -15,6 +17,16 @@ pub(crate) struct Answer {
 
 const fn answer(status: u16, reason: &'static str) -> Answer {
     Answer { status, reason, header: None }
+}
+
+/// A refusal in the store's words.
+pub(crate) fn refusal(of: RedeemRefusal) -> Answer {
+    match of {
+        RedeemRefusal::Used => answer(403, "This invite has been used"),
+        RedeemRefusal::Expired => answer(403, "This invite has expired"),
+        RedeemRefusal::Unknown => answer(403, "This invite is not known here"),
+        RedeemRefusal::TooManyDevices => answer(403, "This account has too many devices"),
+    }
 }
 
 impl Answer {
@@ -42,6 +54,13 @@ pub(crate) fn options() -> Response {
     response
 }
 
+/// The answer to a MESSAGE that is no device command: as if the method were not known here (RFC 3261 §21.4.6).
+pub(crate) fn no_messages() -> Response {
+    let mut response = Response::new(405);
+    response.headers.push(HeaderName::Allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE");
+    response
+}
+
 /// The one answer for unknown, offline, busy, declined and silent (privacy.md §1).
 pub(crate) const UNAVAILABLE: Answer = answer(480, "Temporarily Unavailable");
 
@@ -62,10 +81,20 @@ pub(crate) const SLOW_DOWN: Answer = answer(503, "Too many attempts: wait a mome
 pub(crate) const WEAK_DIGEST: Answer =
     answer(403, "Only digest SHA-256 with qop=auth is accepted: change it in this phone");
 pub(crate) const BAD_DIGEST: Answer = answer(400, "Bad Authorization header");
+pub(crate) const BAD_TOKEN: Answer = answer(400, "Bad invite token");
 pub(crate) const NONCE_COUNT: Answer = answer(400, "A nonce can be used once: nc must be 00000001");
 pub(crate) const OTHER_REGISTRAR: Answer = answer(404, "This gateway signs in only its own accounts");
 pub(crate) const BAD_CONTACT: Answer = answer(400, "Bad Contact or Expires");
 pub(crate) const ONE_CONTACT: Answer = answer(400, "One Contact per sign-in");
 pub(crate) const TOO_MANY_DEVICES: Answer =
     answer(403, "Too many phones are signed in to this account: sign one out first");
+pub(crate) const UNKNOWN_DEVICE: Answer = answer(403, "This device is not known for this account");
+pub(crate) const STORE_BUSY: Answer = answer(503, "The gateway is busy: wait a moment");
+pub(crate) const STORE_FAILED: Answer = answer(503, "The gateway cannot change its accounts now: tell its operator");
+pub(crate) const NOT_BY_DEVICE: Answer = answer(403, "Only a phone that joined by a link can manage devices");
+pub(crate) const BAD_DEVICE_COMMAND: Answer = answer(400, "Bad device command");
+pub(crate) const NO_SUCH_DEVICE: Answer = answer(404, "No such device");
+pub(crate) const NO_OPERATOR_KEY: Answer = answer(403, "This gateway has no operator key yet: tell its operator");
+pub(crate) const TOO_MANY_INVITES: Answer =
+    answer(403, "This account has too many open invites: wait until some expire");
 pub(crate) const TOO_BRIEF: Answer = answer(423, "Interval Too Brief");

@@ -87,8 +87,7 @@ impl Authenticator {
         let Some(proof) = proof(request, settings)? else {
             return Err(challenge(flow, false, settings, rng, now));
         };
-        let may_guess = flow.guesses.take(now) && self.guesses.take(flow.origin, &proof.username, now);
-        if !may_guess {
+        if !self.may_guess(flow, &proof.username, now) {
             return Err(answers::SLOW_DOWN.with(HeaderName::RetryAfter, "1".to_owned()));
         }
         let fresh = flow.challenges.spend(&proof.nonce, now);
@@ -100,12 +99,22 @@ impl Authenticator {
             right if !fresh => Err(challenge(flow, right.is_some(), settings, rng, now)),
             Some(_) if proof.nc != 1 => Err(answers::NONCE_COUNT),
             Some(account) => {
-                flow.guesses.put_back();
-                self.guesses.put_back(flow.origin, &proof.username);
+                self.put_back(flow, &proof.username);
                 Ok(account)
             }
             None => Err(answers::WRONG_PASSWORD),
         }
+    }
+
+    /// Whether this flow may try one more password or token for this account.
+    pub(crate) fn may_guess(&mut self, flow: &mut Flow, name: &str, now: Instant) -> bool {
+        flow.guesses.take(now) && self.guesses.take(flow.origin, name, now)
+    }
+
+    /// What was tried was right, so it counts as no guess.
+    pub(crate) fn put_back(&mut self, flow: &mut Flow, name: &str) {
+        flow.guesses.put_back();
+        self.guesses.put_back(flow.origin, name);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Flows: the connections phones have opened to the gateway, and what each may do.
 //!
 //! ```text
-//! open ──REGISTER with the right password──▶ signed in (one account) ──last binding gone──▶ signed out
+//! open ──REGISTER with a proof of the account──▶ signed in (one account) ──last binding gone──▶ signed out
 //!   └──60 s──▶ closed
 //! ```
 
@@ -12,17 +12,31 @@ use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::accounts::AccountName;
 use super::authentication::Challenges;
+use super::device::DeviceHash;
 use super::limits::{GUESSES_PER_S, MAX_STRANGERS_INVITES, MESSAGES_BURST, MESSAGES_PER_S, Origin, TokenBucket};
 
 /// How long a connection may stay without anybody having signed in: many times what a phone needs, short enough
 /// that strangers cannot fill the gateway with idle connections.
 pub const SIGN_IN_WITHIN: Duration = Duration::from_secs(60);
 
+/// A connection, as its shell sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowOpened {
+    /// TLS, or clear text on this machine.
+    pub transport: Transport,
+    /// The network it comes from.
+    pub origin: Origin,
+    /// The key its TLS client certificate proved, if it showed one.
+    pub device: Option<DeviceHash>,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) transport: Transport,
     pub(crate) origin: Origin,
+    /// Signs in by its key alone: no password is taken on such a flow.
+    pub(crate) device: Option<DeviceHash>,
     /// Who signed in here; INVITEs are taken from nobody else.
     pub(crate) account: Option<AccountName>,
     pub(crate) challenges: Challenges,
@@ -33,10 +47,12 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    fn new(transport: Transport, origin: Origin, now: Instant) -> Self {
+    fn new(opened: FlowOpened, now: Instant) -> Self {
+        let FlowOpened { transport, origin, device } = opened;
         Self {
             transport,
             origin,
+            device,
             account: None,
             challenges: Challenges::default(),
             guesses: TokenBucket::new(GUESSES_PER_S, GUESSES_PER_S, now),
@@ -64,8 +80,8 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
-    pub(crate) fn open(&mut self, flow: FlowId, transport: Transport, origin: Origin, now: Instant) {
-        self.flows.insert(flow, Flow::new(transport, origin, now));
+    pub(crate) fn open(&mut self, flow: FlowId, opened: FlowOpened, now: Instant) {
+        self.flows.insert(flow, Flow::new(opened, now));
         self.strangers.insert(flow, now + SIGN_IN_WITHIN);
         self.deadlines.insert((now + SIGN_IN_WITHIN, flow));
     }
@@ -96,9 +112,9 @@ impl Flows {
         }
     }
 
-    /// Flows signed in to an account for which `gone` is true.
-    pub(crate) fn signed_in_where(&self, gone: impl Fn(&AccountName) -> bool) -> Vec<FlowId> {
-        let concerned = |flow: &Flow| flow.account.as_ref().is_some_and(&gone);
+    /// Flows signed in to an account, by a device's key or else by password, for which `gone` is true.
+    pub(crate) fn signed_in_where(&self, gone: impl Fn(&AccountName, Option<&DeviceHash>) -> bool) -> Vec<FlowId> {
+        let concerned = |flow: &Flow| flow.account.as_ref().is_some_and(|account| gone(account, flow.device.as_ref()));
         self.flows.iter().filter(|(_, flow)| concerned(flow)).map(|(id, _)| *id).collect()
     }
 

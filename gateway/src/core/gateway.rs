@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! flows ─▶ wire ─▶ UserAgent ─┬─ REGISTER ─▶ authentication ─▶ registrar ─▶ bindings
+//!                             ├─ REGISTER with a token, MESSAGE ─▶ joining ─▶ errands to the store
 //!                             └─ INVITE … ─▶ b2bua ─▶ UserAgent (other leg) ─▶ flows
 //!                                              └────▶ relay orders
 //! ```
@@ -10,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use rand_core::RngCore;
-use undertone_sip::user_agent::{self, Event, FlowId, FlowIdentity, Transport, UserAgent};
+use undertone_sip::user_agent::{self, Event, FlowId, FlowIdentity, TransactionId, UserAgent};
 use undertone_sip::wire::{HeaderName, Message, Method, ParseError, Request, Response};
 
 use super::accounts::{AccountName, Accounts};
@@ -18,14 +19,16 @@ use super::answers::{self, Answer};
 use super::authentication::Authenticator;
 use super::b2bua::{B2bua, Surroundings};
 use super::bindings::Bindings;
-use super::flows::Flows;
+use super::errand::Errands;
+use super::flows::{FlowOpened, Flows};
 use super::hide;
-use super::limits::Origin;
+use super::joining::Claim;
 use super::output::Output;
 use super::pseudonym::PseudonymKey;
 use super::registrar;
 use super::relay::RelayEvent;
 use super::settings::Settings;
+use super::succession::Succession;
 use super::totals::{Count, Totals};
 
 /// Session interval asked for on each leg (RFC 4028): a phone that vanished without a word keeps its relay slot for
@@ -34,17 +37,19 @@ const SESSION_EXPIRES_S: u32 = 600;
 
 /// The signalling core.
 pub struct Gateway<R: RngCore> {
-    settings: Settings,
-    agent: UserAgent<R>,
-    rng: R,
-    accounts: Accounts,
-    flows: Flows,
+    pub(super) settings: Settings,
+    pub(super) agent: UserAgent<R>,
+    pub(super) rng: R,
+    pub(super) accounts: Accounts,
+    pub(super) succession: Succession,
+    pub(super) flows: Flows,
     bindings: Bindings,
-    authenticator: Authenticator,
-    devices: PseudonymKey,
+    pub(super) authenticator: Authenticator,
+    pub(super) errands: Errands,
+    instances: PseudonymKey,
     calls: B2bua,
-    totals: Totals,
-    outputs: VecDeque<Output>,
+    pub(super) totals: Totals,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 impl<R: RngCore> Gateway<R> {
@@ -52,18 +57,20 @@ impl<R: RngCore> Gateway<R> {
     pub fn new(settings: Settings, mut rng: R, agent_rng: R) -> Self {
         let agent_settings = user_agent::Settings {
             session_expires_s: SESSION_EXPIRES_S,
-            surfaced: vec![Method::Register, Method::Options],
+            surfaced: vec![Method::Register, Method::Options, Method::Message],
             refuse_last_hop: true,
             ..user_agent::Settings::default()
         };
         Self {
             agent: UserAgent::new(agent_settings, agent_rng),
             authenticator: Authenticator::new(&mut rng),
-            devices: PseudonymKey::draw(&mut rng),
+            errands: Errands::default(),
+            instances: PseudonymKey::draw(&mut rng),
             calls: B2bua::new(settings.max_calls),
             settings,
             rng,
             accounts: Accounts::new(),
+            succession: Succession::default(),
             flows: Flows::default(),
             bindings: Bindings::default(),
             totals: Totals::default(),
@@ -71,18 +78,26 @@ impl<R: RngCore> Gateway<R> {
         }
     }
 
-    /// A new snapshot of the account store. Flows of accounts that are gone, or have another password, are closed.
+    /// A new snapshot of the account store. Flows of accounts that are gone or have another password, and of devices
+    /// that are no longer listed, are closed.
     pub fn handle_accounts(&mut self, accounts: Accounts, now: Instant) {
         let earlier = std::mem::replace(&mut self.accounts, accounts);
-        for flow in self.flows.signed_in_where(|account| !self.accounts.still_holds(account, &earlier)) {
+        for flow in self.flows.signed_in_where(|account, device| !self.accounts.still_holds(account, device, &earlier))
+        {
             self.close(flow, now);
         }
     }
 
-    /// A phone connected, from the network that `origin` stands for.
-    pub fn handle_flow_opened(&mut self, flow: FlowId, transport: Transport, origin: Origin, now: Instant) {
+    /// What phones are to be told of the gateway's keys from here on.
+    pub fn handle_succession(&mut self, succession: Succession) {
+        self.succession = succession;
+    }
+
+    /// A phone connected.
+    pub fn handle_flow_opened(&mut self, flow: FlowId, opened: FlowOpened, now: Instant) {
         self.totals.add(Count::FlowOpened);
-        self.flows.open(flow, transport, origin, now);
+        let transport = opened.transport;
+        self.flows.open(flow, opened, now);
         let identity = FlowIdentity {
             transport,
             sent_by: self.settings.domain.as_str().to_owned(),
@@ -174,7 +189,7 @@ impl<R: RngCore> Gateway<R> {
     }
 
     /// Lets the user agent's events take effect, and theirs, until nothing is left but messages to send.
-    fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self, now: Instant) {
         while let Some(output) = self.agent.poll_output() {
             match output {
                 user_agent::Output::Transmit { flow, bytes } => {
@@ -214,31 +229,77 @@ impl<R: RngCore> Gateway<R> {
                 self.with_calls(now, |calls, around| calls.handle_reoffer_refused(session, status, around));
             }
             Event::IncomingRequest { transaction, flow, request } => {
-                let response = self.answer(flow, &request, now);
-                self.agent.respond(transaction, response, now);
+                if let Some(response) = self.answer(transaction, flow, request, now) {
+                    self.agent.respond(transaction, response, now);
+                }
             }
             // The ACK changes nothing here: the call is joined since the answer. The gateway asks nothing of its own.
             Event::Confirmed { .. } | Event::Response { .. } | Event::RequestTimedOut { .. } => {}
         }
     }
 
-    fn answer(&mut self, flow: FlowId, request: &Request, now: Instant) -> Response {
+    /// `None`: the answer comes later.
+    fn answer(
+        &mut self,
+        transaction: TransactionId,
+        flow: FlowId,
+        request: Box<Request>,
+        now: Instant,
+    ) -> Option<Response> {
         if request.method == Method::Register {
-            return self.register(flow, request, now);
+            self.register(transaction, flow, request, now)
+        } else if request.method == Method::Message {
+            self.device_command(transaction, flow, &request, now)
+        } else {
+            Some(answers::options())
         }
-        answers::options()
     }
 
-    fn register(&mut self, flow: FlowId, request: &Request, now: Instant) -> Response {
-        let result = self.authenticate(flow, request, now).and_then(|account| {
+    fn register(
+        &mut self,
+        transaction: TransactionId,
+        flow: FlowId,
+        request: Box<Request>,
+        now: Instant,
+    ) -> Option<Response> {
+        let device = self.flows.get(flow).and_then(|state| state.device);
+        let allowed = match device {
+            None => self.authenticate(flow, &request, now),
+            Some(device) => match self.claim(flow, device, &request, now) {
+                Ok(Claim::Token(account, _)) if self.is_anothers(flow, &account) => Err(answers::OTHER_ACCOUNT),
+                Ok(Claim::Token(account, token)) => {
+                    return self.redeem((transaction, flow), request, (account, token), device);
+                }
+                Ok(Claim::Account(account)) => Ok(account),
+                Err(answer) => Err(answer),
+            },
+        };
+        Some(self.registered(flow, &request, allowed, now))
+    }
+
+    /// Carries a REGISTER out for who may, or says why not.
+    pub(super) fn registered(
+        &mut self,
+        flow: FlowId,
+        request: &Request,
+        allowed: Result<AccountName, Answer>,
+        now: Instant,
+    ) -> Response {
+        let result = allowed.and_then(|account| {
+            if self.is_anothers(flow, &account) {
+                return Err(answers::OTHER_ACCOUNT);
+            }
             let (bindings, settings) = (&mut self.bindings, &self.settings);
-            registrar::handle_register(request, &account, flow, bindings, &self.devices, settings, now)
+            registrar::handle_register(request, &account, flow, bindings, &self.instances, settings, now)
                 .map(|response| (account, response))
         });
         match result {
-            Ok((account, response)) => {
+            Ok((account, mut response)) => {
                 self.sign_in(flow, account);
                 self.sign_out_unbound();
+                if let Some(announcement) = &self.succession.announcement {
+                    response.headers.push(HeaderName::UndertoneNextPin, announcement.to_string());
+                }
                 response
             }
             Err(answer) => {
@@ -250,20 +311,21 @@ impl<R: RngCore> Gateway<R> {
         }
     }
 
-    /// Who sends this REGISTER: the account of the flow, or whoever proves himself on a flow without one.
+    /// Who sends this REGISTER on a flow without a device's key: the account of the flow, or whoever proves himself
+    /// by a password.
     fn authenticate(&mut self, flow: FlowId, request: &Request, now: Instant) -> Result<AccountName, Answer> {
         let state = self.flows.get_mut(flow).ok_or(answers::NOT_SIGNED_IN)?;
-        let signed_in = state.account.clone();
-        if let Some(account) = &signed_in
+        if let Some(account) = &state.account
             && request.headers.get(&HeaderName::Authorization).is_none()
         {
             return Ok(account.clone());
         }
-        let account = self.authenticator.check(request, state, &self.accounts, &self.settings, &mut self.rng, now)?;
-        match signed_in {
-            Some(other) if other != account => Err(answers::OTHER_ACCOUNT),
-            Some(_) | None => Ok(account),
-        }
+        self.authenticator.check(request, state, &self.accounts, &self.settings, &mut self.rng, now)
+    }
+
+    /// Whether somebody else has signed in on the flow.
+    fn is_anothers(&self, flow: FlowId, account: &AccountName) -> bool {
+        self.flows.get(flow).and_then(|state| state.account.as_ref()).is_some_and(|other| other != account)
     }
 
     fn sign_in(&mut self, flow: FlowId, account: AccountName) {

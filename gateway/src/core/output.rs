@@ -2,6 +2,7 @@
 
 use undertone_sip::user_agent::FlowId;
 
+use super::errand::{Errand, ErrandId};
 use super::relay::RelayCommand;
 
 /// One thing for the shell to do. Drain until `None` after every `handle_…`.
@@ -21,4 +22,11 @@ pub enum Output {
     },
     /// An order to the relay.
     Relay(RelayCommand),
+    /// Something for the account store; report it with `Gateway::handle_errand_done`, whatever comes of it.
+    Errand {
+        /// Names it in the report.
+        id: ErrandId,
+        /// What to do.
+        errand: Errand,
+    },
 }

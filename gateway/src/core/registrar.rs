@@ -80,7 +80,7 @@ pub(crate) fn handle_register(
 }
 
 /// A phone signs in itself and nobody else (RFC 3261 §10.3 step 4, third parties excluded).
-fn check_addresses(request: &Request, account: &AccountName, settings: &Settings) -> Result<(), Answer> {
+pub(super) fn check_addresses(request: &Request, account: &AccountName, settings: &Settings) -> Result<(), Answer> {
     if !hide::is_ours(&request.uri, settings) {
         return Err(answers::OTHER_REGISTRAR);
     }

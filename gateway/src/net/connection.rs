@@ -6,13 +6,13 @@
 //! CRLF keep-alives (RFC 5626 §4.4.1) are answered here and never reach the core.
 
 use super::core_task::{CoreInput, FlowLink};
-use crate::core::limits::Origin;
+use crate::core::FlowOpened;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use undertone_sip::user_agent::{FlowId, Transport};
+use undertone_sip::user_agent::FlowId;
 use undertone_sip::wire::{End, Frame, FramingError, StreamFramer, parse};
 
 /// How long the TLS handshake may take: two round trips over a very bad network.
@@ -37,20 +37,19 @@ const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(1);
 const READ_LEN: usize = 8 * 1024;
 
 /// What a connection is to the core.
-pub(super) struct Opened {
+pub(super) struct Accepted {
     pub(super) flow: FlowId,
-    pub(super) transport: Transport,
-    pub(super) origin: Origin,
+    pub(super) opened: FlowOpened,
     pub(super) core: Sender<CoreInput>,
 }
 
 /// Carries one connection until it ends. Returns early when the core is gone.
-pub(super) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(stream: S, opened: Opened) {
-    let Opened { flow, transport, origin, core } = opened;
+pub(super) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(stream: S, accepted: Accepted) {
+    let Accepted { flow, opened, core } = accepted;
     let (queue, outgoing) = mpsc::channel(MAX_QUEUED_MESSAGES);
     let (cut, was_cut) = oneshot::channel();
     let link = FlowLink { queue, cut };
-    if core.send(CoreInput::FlowOpened { flow, transport, origin, link }).await.is_err() {
+    if core.send(CoreInput::FlowOpened { flow, opened, link }).await.is_err() {
         return;
     }
     let mut conversation = Conversation { stream, flow, core, framer: StreamFramer::new(End::Server), outgoing };
@@ -200,6 +199,7 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
     use tokio::io::DuplexStream;
+    use undertone_sip::user_agent::Transport;
 
     const OPTIONS: &str = "OPTIONS sip:gw.example SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bK1\r\n\
         From: <sip:a@gw.example>;tag=1\r\nTo: <sip:gw.example>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\
@@ -294,8 +294,8 @@ mod tests {
             let (sender, mut core) = mpsc::channel(4);
             let mut rng = ChaCha20Rng::seed_from_u64(1);
             let origin = OriginSalt::draw(&mut rng).origin([192, 0, 2, 1].into());
-            let opened = Opened { flow: FlowId(1), transport: Transport::Tls, origin, core: sender };
-            tokio::spawn(carry(gateway, opened));
+            let opened = FlowOpened { transport: Transport::Tls, origin, device: None };
+            tokio::spawn(carry(gateway, Accepted { flow: FlowId(1), opened, core: sender }));
             let Some(CoreInput::FlowOpened { link, .. }) = core.recv().await else { panic!("the flow opens first") };
             Self { phone, core, link }
         }

@@ -3,17 +3,16 @@
 use super::connection::MAX_QUEUED_MESSAGES;
 use super::error::ServeError;
 use super::relay_thread::RelayHandle;
-use crate::core::Gateway;
-use crate::core::accounts::Accounts;
-use crate::core::limits::Origin;
+use super::store_thread::StoreHandle;
 use crate::core::output::Output;
 use crate::core::relay::RelayEvent;
+use crate::core::{Accounts, ErrandDone, FlowOpened, Gateway, Succession};
 use rand_core::RngCore;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::{oneshot, watch};
-use undertone_sip::user_agent::{FlowId, Transport};
+use undertone_sip::user_agent::FlowId;
 use undertone_sip::wire::{Message, ParseError};
 
 /// Inputs that may wait for the core; beyond, connections are read more slowly.
@@ -25,13 +24,15 @@ const NO_DEADLINE: Duration = Duration::from_secs(3_600);
 /// What happens to the core.
 pub(super) enum CoreInput {
     /// A phone has connected.
-    FlowOpened { flow: FlowId, transport: Transport, origin: Origin, link: FlowLink },
+    FlowOpened { flow: FlowId, opened: FlowOpened, link: FlowLink },
     /// A connection has ended.
     FlowClosed { flow: FlowId },
     /// A message arrived, or something that is none.
     Message { flow: FlowId, message: Box<Result<Message, ParseError>> },
     /// The account store has changed.
-    Accounts(Accounts),
+    Accounts(Accounts, Succession),
+    /// The account store has done what it was asked.
+    ErrandDone(ErrandDone),
     /// The relay reports.
     Relay(RelayEvent),
 }
@@ -48,6 +49,7 @@ pub(super) struct CoreTask<R: RngCore> {
     pub(super) core: Gateway<R>,
     pub(super) inputs: Receiver<CoreInput>,
     pub(super) relay: RelayHandle,
+    pub(super) store: StoreHandle,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) links: HashMap<FlowId, FlowLink>,
 }
@@ -76,9 +78,9 @@ impl<R: RngCore> CoreTask<R> {
     fn handle(&mut self, input: CoreInput) {
         let now = Instant::now();
         match input {
-            CoreInput::FlowOpened { flow, transport, origin, link } => {
+            CoreInput::FlowOpened { flow, opened, link } => {
                 self.links.insert(flow, link);
-                self.core.handle_flow_opened(flow, transport, origin, now);
+                self.core.handle_flow_opened(flow, opened, now);
             }
             CoreInput::FlowClosed { flow } => {
                 if self.links.remove(&flow).is_some() {
@@ -86,7 +88,11 @@ impl<R: RngCore> CoreTask<R> {
                 }
             }
             CoreInput::Message { flow, message } => self.core.handle_stream_message(flow, *message, now),
-            CoreInput::Accounts(accounts) => self.core.handle_accounts(accounts, now),
+            CoreInput::Accounts(accounts, succession) => {
+                self.core.handle_succession(succession);
+                self.core.handle_accounts(accounts, now);
+            }
+            CoreInput::ErrandDone(done) => self.core.handle_errand_done(done, now),
             CoreInput::Relay(event) => self.core.handle_relay_event(event, now),
         }
         if self.core.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -102,6 +108,7 @@ impl<R: RngCore> CoreTask<R> {
                 Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
                 Output::CloseFlow { flow } => drop(self.links.remove(&flow)),
                 Output::Relay(command) => self.relay.order(command).map_err(|_| ServeError::RelayStopped)?,
+                Output::Errand { id, errand } => self.store.order(id, errand).map_err(|_| ServeError::StoreStopped)?,
             }
         }
         Ok(())

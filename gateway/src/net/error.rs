@@ -62,6 +62,9 @@ pub enum ServeError {
     /// The relay's thread ended.
     #[error("the relay has stopped, so no sound can be carried; start the gateway again and report this as a defect")]
     RelayStopped,
+    /// The store's thread ended.
+    #[error("the account store is no longer looked after; start the gateway again and report this as a defect")]
+    StoreStopped,
 }
 
 impl ServeError {

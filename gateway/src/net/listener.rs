@@ -1,8 +1,10 @@
 //! Accepts phones' connections, within limits that a single network cannot use up for everybody.
 
-use super::connection::{self, HANDSHAKE_WITHIN, Opened};
+use super::connection::{self, Accepted, HANDSHAKE_WITHIN};
 use super::core_task::CoreInput;
 use crate::core::limits::{Origin, OriginSalt};
+use crate::core::{DeviceHash, FlowOpened};
+use crate::tls::device_of;
 use rand_core::{OsRng, TryRngCore};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,6 +16,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use undertone_sip::user_agent::{FlowId, Transport};
 
 /// Connections at the same time. One takes about 60 KB with its TLS state, all of them 250 MB.
@@ -81,13 +84,17 @@ impl Reception {
         // Without it every other message of a call set-up waits 40 ms for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let flow = FlowId(self.flows.fetch_add(1, Ordering::Relaxed));
-        let transport = if tls.is_some() { Transport::Tls } else { Transport::Tcp };
-        let opened = Opened { flow, transport, origin: place.origin, core: self.core.clone() };
+        let accepted = |transport, device| Accepted {
+            flow,
+            opened: FlowOpened { transport, origin: place.origin, device },
+            core: self.core.clone(),
+        };
         match tls {
-            None => connection::carry(stream, opened).await,
+            None => connection::carry(stream, accepted(Transport::Tcp, None)).await,
             Some(tls) => {
                 if let Ok(Ok(stream)) = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
-                    connection::carry(stream, opened).await;
+                    let device = device(&stream);
+                    connection::carry(stream, accepted(Transport::Tls, device)).await;
                 }
             }
         }
@@ -108,6 +115,12 @@ impl Reception {
         places.per_network.insert(origin, here + 1);
         Some(Place { origin, places: Arc::clone(&self.places) })
     }
+}
+
+/// The device whose key the handshake has proved.
+fn device(stream: &TlsStream<TcpStream>) -> Option<DeviceHash> {
+    let (_, connection) = stream.get_ref();
+    connection.peer_certificates().and_then(|shown| shown.first()).and_then(device_of)
 }
 
 impl Drop for Place {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   TLS listener ─▶ one task per connection ─┬─▶ core task (owns core::Gateway) ─▶ write queues
-//!                       account watch ───────┤             │ orders
-//!                            relay thread ◀──┴─────────────┘   (owns core::relay::Relay)
+//!                        store thread ◀──────┤             │ errands   (owns store::AccountWatch)
+//!                            relay thread ◀──┴─────────────┘ orders    (owns core::relay::Relay)
 //! ```
 //! Every channel is bounded. What overflows is said where it is made.
 
@@ -14,6 +14,7 @@ mod listener;
 mod relay_thread;
 mod serve;
 mod sockets;
+mod store_thread;
 mod udp_batch;
 
 pub use connection::{FIRST_REQUEST_WITHIN, HANDSHAKE_WITHIN, IDLE_LIMIT, MAX_QUEUED_MESSAGES};

@@ -2,23 +2,23 @@
 //!
 //! Stop: no new connections; calls are ended with a BYE to each phone; what is queued is sent; connections close.
 
-use super::core_task::{CoreInput, CoreTask, MAX_WAITING_INPUTS};
+use super::core_task::{CoreTask, MAX_WAITING_INPUTS};
 use super::error::ServeError;
 use super::listener::Reception;
 use super::relay_thread::{RelayHandle, RelaySockets};
 use super::sockets;
+use super::store_thread::StoreHandle;
 use crate::core::Gateway;
 use crate::core::relay::Relay;
 use crate::core::settings::{RelayAddresses, Settings};
-use crate::store::{AccountWatch, Store, WATCH_INTERVAL};
+use crate::store::{AccountWatch, Store};
 use crate::tls::TlsIdentity;
 use rand_core::{OsRng, TryRngCore};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::mpsc::{self as thread_mpsc, RecvTimeoutError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -103,14 +103,15 @@ async fn run(served: Served, sockets: Sockets, on_ready: impl FnOnce(&Ready)) ->
         Settings { domain: config.domain.clone(), relay: relay_addresses, max_calls: config.relay.max_calls };
     let mut core = Gateway::new(settings, OsRng.unwrap_err(), OsRng.unwrap_err());
     let mut watch = AccountWatch::new(store);
-    if let Some(accounts) = watch.look()? {
+    if let Some((accounts, succession)) = watch.look()? {
+        core.handle_succession(succession);
         core.handle_accounts(accounts, std::time::Instant::now());
     }
     let own = [relay_addresses.v4, relay_addresses.v6].into_iter().flatten().chain(ready.relay.iter().copied());
     let relay = Relay::new(config.relay.max_calls, own.collect(), &mut OsRng.unwrap_err());
     let relay = RelayHandle::start(relay, sockets.relay, core_inputs.clone())?;
-    let _watching = watch_accounts(watch, core_inputs.clone())?;
-    let task = CoreTask { core, inputs, relay, stop: stopped.clone(), links: HashMap::new() };
+    let store = StoreHandle::start(watch, core_inputs.clone())?;
+    let task = CoreTask { core, inputs, relay, store, stop: stopped.clone(), links: HashMap::new() };
     let mut core_task: JoinHandle<_> = tokio::spawn(task.run());
 
     let (alive, mut all_gone) = mpsc::channel::<()>(1);
@@ -147,30 +148,4 @@ fn public_addresses(config: &RelayConfig, sockets: &RelaySockets) -> std::io::Re
         }
     };
     Ok(RelayAddresses { v4: told(config.public_v4, &sockets.v4)?, v6: told(config.public_v6, &sockets.v6)? })
-}
-
-/// Looks for changed accounts until the gateway stops, on a thread of its own: SQLite blocks. Dropping the sender ends it.
-fn watch_accounts(mut watch: AccountWatch, core: Sender<CoreInput>) -> std::io::Result<thread_mpsc::Sender<()>> {
-    let (stop, stopped) = thread_mpsc::channel::<()>();
-    let look = move || {
-        let mut failing = false;
-        while stopped.recv_timeout(WATCH_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            match watch.look() {
-                Ok(None) => failing = false,
-                Ok(Some(accounts)) => {
-                    failing = false;
-                    if core.blocking_send(CoreInput::Accounts(accounts)).is_err() {
-                        return;
-                    }
-                }
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!("accounts stay as they were: {error}");
-                }
-                Err(_) => {}
-            }
-        }
-    };
-    std::thread::Builder::new().name("accounts".to_owned()).spawn(look)?;
-    Ok(stop)
 }

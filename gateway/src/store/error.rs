@@ -100,6 +100,17 @@ pub enum StoreError {
         /// The name.
         name: String,
     },
+    /// A serial that has been used, or a smaller one.
+    #[error(
+        "serial {serial} has been used: phones keep the announcement with the greatest one, so sign again with --serial {} or more",
+        last.saturating_add(1)
+    )]
+    Serial {
+        /// The one given.
+        serial: u64,
+        /// The greatest so far.
+        last: i64,
+    },
     /// Anything else SQLite says.
     #[error("the account store {} cannot be used: {reason}; check the disk it is on", file.display())]
     Database {

@@ -1,17 +1,24 @@
-//! The account store: one SQLite file that holds names, verifiers and flags, and nothing else.
+//! The account store: one SQLite file that holds names, verifiers, devices' hashes, invites, the operator's public key,
+//! and nothing else.
 //!
-//! Deleted accounts are overwritten in the file (`secure_delete`), the journal is rolled back and removed, every
+//! Deleted rows are overwritten in the file (`secure_delete`), the journal is rolled back and removed, every
 //! change is on the disk before the command returns (`synchronous = FULL`). The operator's commands and the running
 //! gateway open the same file; [`AccountWatch`] notices changes by `PRAGMA data_version`.
 
+mod devices;
 mod error;
+mod schema;
+mod succession;
 mod watch;
 
+pub use devices::{INVITE_KEPT_DAYS, MAX_DEVICES, MAX_OPEN_INVITES, Overview};
 pub use error::StoreError;
 pub use watch::{AccountWatch, WATCH_INTERVAL};
 
+use crate::core::DeviceHash;
 use crate::core::accounts::{AccountName, Accounts, Verifier};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use schema::{APPLICATION_ID, SCHEMA_VERSION};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -22,22 +29,8 @@ use zeroize::Zeroizing;
 /// The file's name inside the state folder.
 pub const STORE_FILE: &str = "accounts.sqlite";
 
-/// SQLite's `application_id`: "Untn". Another program's database is not touched.
-const APPLICATION_ID: i64 = 0x556e_746e;
-
-/// The layout this program reads and writes (`user_version`).
-const SCHEMA_VERSION: i64 = 1;
-
 /// How long a command waits for another one to finish writing.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
-
-const SCHEMA: &str = "
-    CREATE TABLE gateway (domain TEXT NOT NULL) STRICT;
-    CREATE TABLE account (
-        name TEXT PRIMARY KEY NOT NULL,
-        verifier BLOB NOT NULL CHECK (length(verifier) = 32),
-        flags INTEGER NOT NULL DEFAULT 0
-    ) STRICT, WITHOUT ROWID;";
 
 /// The open store.
 pub struct Store {
@@ -55,7 +48,8 @@ impl Store {
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).map_err(unwritable)?;
         }
         let mut store = Self::connect(file)?;
-        store.lay_out(domain).map_err(|error| store.cause(error))?;
+        schema::lay_out(&mut store.connection, domain).map_err(|error| store.cause(error))?;
+        store.migrate()?;
         store.check(domain)?;
         Ok(store)
     }
@@ -67,12 +61,13 @@ impl Store {
             let missing = reason.kind() == std::io::ErrorKind::NotFound;
             return Err(if missing { StoreError::Missing { file } } else { StoreError::Unreadable { file, reason } });
         }
-        let store = Self::connect(file)?;
+        let mut store = Self::connect(file)?;
+        store.migrate()?;
         store.check(domain)?;
         Ok(store)
     }
 
-    /// Adds an account.
+    /// Adds an account with a password.
     pub fn add(&mut self, name: &AccountName, verifier: &[u8; 32]) -> Result<(), StoreError> {
         let added = self
             .connection
@@ -82,6 +77,15 @@ impl Store {
             )
             .map_err(|error| self.cause(error))?;
         if added == 0 { Err(StoreError::Exists { name: name.as_str().to_owned() }) } else { Ok(()) }
+    }
+
+    /// Gives an account that is there a password, in place of an earlier one.
+    pub fn set_verifier(&mut self, name: &AccountName, verifier: &[u8; 32]) -> Result<(), StoreError> {
+        let changed = self
+            .connection
+            .execute("UPDATE account SET verifier = ?2 WHERE name = ?1", params![name.as_str(), verifier])
+            .map_err(|error| self.cause(error))?;
+        if changed == 0 { Err(StoreError::Unknown { name: name.as_str().to_owned() }) } else { Ok(()) }
     }
 
     /// Removes an account; a running gateway closes its connections within [`WATCH_INTERVAL`].
@@ -103,21 +107,33 @@ impl Store {
 
     /// Everything the signalling core needs to know of accounts, as of now.
     pub fn accounts(&self) -> Result<Accounts, StoreError> {
-        let mut query =
-            self.connection.prepare("SELECT name, verifier FROM account").map_err(|error| self.cause(error))?;
-        let mut rows = query.query([]).map_err(|error| self.cause(error))?;
+        // One transaction: an account and its devices are of one moment.
+        let snapshot = self.connection.unchecked_transaction().map_err(|error| self.cause(error))?;
         let mut accounts = Accounts::new();
+        let mut query = snapshot.prepare("SELECT name, verifier FROM account").map_err(|error| self.cause(error))?;
+        let mut rows = query.query([]).map_err(|error| self.cause(error))?;
         while let Some(row) = rows.next().map_err(|error| self.cause(error))? {
-            let name: String = row.get(0).map_err(|error| self.cause(error))?;
-            let verifier: Zeroizing<[u8; 32]> = Zeroizing::new(row.get(1).map_err(|error| self.cause(error))?);
-            accounts.insert(self.name(&name)?, Verifier::new(*verifier));
+            let name = self.name(&row.get::<_, String>(0).map_err(|error| self.cause(error))?)?;
+            let verifier: Option<Zeroizing<[u8; 32]>> =
+                row.get::<_, Option<[u8; 32]>>(1).map_err(|error| self.cause(error))?.map(Zeroizing::new);
+            match verifier {
+                Some(verifier) => accounts.insert(name, Verifier::new(*verifier)),
+                None => accounts.add(name),
+            }
+        }
+        let mut query = snapshot.prepare("SELECT account, hash FROM device").map_err(|error| self.cause(error))?;
+        let mut rows = query.query([]).map_err(|error| self.cause(error))?;
+        while let Some(row) = rows.next().map_err(|error| self.cause(error))? {
+            let name = self.name(&row.get::<_, String>(0).map_err(|error| self.cause(error))?)?;
+            let hash = row.get(1).map_err(|error| self.cause(error))?;
+            accounts.add_device(name, DeviceHash::from_sha256(hash));
         }
         Ok(accounts)
     }
 
     /// A number that changes when another process has changed the store.
     pub fn data_version(&self) -> Result<i64, StoreError> {
-        self.pragma("data_version").map_err(|error| self.cause(error))
+        schema::pragma(&self.connection, "data_version").map_err(|error| self.cause(error))
     }
 
     fn connect(file: PathBuf) -> Result<Self, StoreError> {
@@ -132,29 +148,19 @@ impl Store {
         self.connection.busy_timeout(BUSY_WAIT)?;
         self.connection.execute_batch(
             "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
-             PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
+             PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON;",
         )
     }
 
-    fn lay_out(&mut self, domain: &Domain) -> rusqlite::Result<()> {
-        if self.pragma("application_id")? != 0 {
-            return Ok(());
-        }
-        let change = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
-        if change.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
-            change.execute_batch(SCHEMA)?;
-            change.execute("INSERT INTO gateway (domain) VALUES (?1)", params![domain.as_str()])?;
-            change.pragma_update(None, "application_id", APPLICATION_ID)?;
-            change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        change.commit()
+    fn migrate(&mut self) -> Result<(), StoreError> {
+        schema::migrate(&mut self.connection).map_err(|error| StoreError::of(error, &self.file))
     }
 
     fn check(&self, domain: &Domain) -> Result<(), StoreError> {
-        if self.pragma("application_id").map_err(|error| self.cause(error))? != APPLICATION_ID {
+        if schema::pragma(&self.connection, "application_id").map_err(|error| self.cause(error))? != APPLICATION_ID {
             return Err(StoreError::Foreign { file: self.file.clone() });
         }
-        let version = self.pragma("user_version").map_err(|error| self.cause(error))?;
+        let version = schema::pragma(&self.connection, "user_version").map_err(|error| self.cause(error))?;
         if version != SCHEMA_VERSION {
             return Err(StoreError::Version { file: self.file.clone(), version });
         }
@@ -170,10 +176,6 @@ impl Store {
             }
             None => Err(StoreError::Corrupt { file: self.file.clone() }),
         }
-    }
-
-    fn pragma(&self, name: &str) -> rusqlite::Result<i64> {
-        self.connection.pragma_query_value(None, name, |row| row.get(0))
     }
 
     fn name(&self, text: &str) -> Result<AccountName, StoreError> {
@@ -278,9 +280,9 @@ mod tests {
 
         let (folder, store) = fresh();
         let state = folder.path().join("state");
+        store.connection.pragma_update(None, "user_version", 3).unwrap();
+        says(&state, "version 3");
         store.connection.pragma_update(None, "user_version", 2).unwrap();
-        says(&state, "version 2");
-        store.connection.pragma_update(None, "user_version", 1).unwrap();
         let error = Store::open(&state, &"other.example".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("gw.example") && error.contains("other.example"), "{error}");
     }

@@ -1,11 +1,15 @@
-//! Notices that the operator has added or removed accounts while the gateway runs.
+//! Notices that the operator has changed the store while the gateway runs, and changes it for phones.
 
 use super::{Store, StoreError};
-use crate::core::accounts::Accounts;
+use crate::core::errand::{Errand, Outcome};
+use crate::core::{Accounts, Day, Succession};
 use std::time::Duration;
 
-/// Pause between two looks: a removed account is out within this time. A look costs a few system calls.
+/// Pause between two looks: a removed account or revoked device is out within this time. A look costs a few system calls.
 pub const WATCH_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Days an invite that a phone makes for another device of its account is good for: both are at hand.
+const DEVICE_INVITE_DAYS: u32 = 1;
 
 /// A store and what was last seen of it.
 #[derive(Debug)]
@@ -20,16 +24,43 @@ impl AccountWatch {
         Self { store, seen: None }
     }
 
-    /// All accounts if they have changed since the last look.
-    pub fn look(&mut self) -> Result<Option<Accounts>, StoreError> {
+    /// Everything the gateway needs of the store, if another process has changed it since the last look.
+    pub fn look(&mut self) -> Result<Option<(Accounts, Succession)>, StoreError> {
         let version = self.store.data_version()?;
         if self.seen == Some(version) {
             return Ok(None);
         }
         // Read after the version: a change in between is seen again at the next look, never missed.
-        let accounts = self.store.accounts()?;
+        let seen = (self.store.accounts()?, self.store.succession()?);
         self.seen = Some(version);
-        Ok(Some(accounts))
+        Ok(Some(seen))
+    }
+
+    /// Carries an errand out. All accounts come with it if it may have changed them: a change of one's own is not seen
+    /// by [`AccountWatch::look`].
+    pub fn carry_out(&mut self, errand: Errand, today: Day) -> Result<(Outcome, Option<Accounts>), StoreError> {
+        match errand {
+            Errand::Redeem { account, token, device } => {
+                let result = self.store.redeem(&account, &token, &device, today)?;
+                let accounts = result.is_ok().then(|| self.store.accounts()).transpose()?;
+                Ok((Outcome::Redeemed(result), accounts))
+            }
+            Errand::Invite { account, token } => {
+                let over = self.store.invite(&account, &token, DEVICE_INVITE_DAYS, today)?;
+                Ok((Outcome::Invited(over.map(Day::start_unix_s)), None))
+            }
+            Errand::ListDevices { account } => Ok((Outcome::Devices(self.store.devices(&account)?), None)),
+            Errand::RevokeDevice { account, device } => {
+                let was_there = self.store.revoke(&account, &device)?;
+                let accounts = was_there.then(|| self.store.accounts()).transpose()?;
+                Ok((Outcome::Revoked(was_there), accounts))
+            }
+        }
+    }
+
+    /// Forgets what is kept for some days only.
+    pub fn tidy_up(&mut self, today: Day) -> Result<(), StoreError> {
+        self.store.forget_old_invites(today)
     }
 }
 
@@ -45,13 +76,13 @@ mod tests {
         let domain = "gw.example".parse().unwrap();
         let mut other = Store::create(folder.path(), &domain).unwrap();
         let mut watch = AccountWatch::new(Store::open(folder.path(), &domain).unwrap());
-        assert!(watch.look().unwrap().unwrap().is_empty());
+        assert!(watch.look().unwrap().unwrap().0.is_empty());
         assert!(watch.look().unwrap().is_none());
         let alice = AccountName::parse("alice").unwrap();
         other.add(&alice, &[1; 32]).unwrap();
-        assert_eq!(watch.look().unwrap().unwrap().len(), 1);
+        assert_eq!(watch.look().unwrap().unwrap().0.len(), 1);
         assert!(watch.look().unwrap().is_none());
         other.remove(&alice).unwrap();
-        assert!(watch.look().unwrap().unwrap().is_empty());
+        assert!(watch.look().unwrap().unwrap().0.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! A gateway and its phones in one process and in virtual time: messages are handed over whole, nothing sleeps.
 //!
 //! A phone here is a `UserAgent` on a flow of its own; what its owner would do (answer, hang up) the test does.
-//! Every message is kept in `traffic`, every open relay slot in `slots`.
+//! Every message is kept in `traffic`, every open relay slot in `slots`. The store is a real one, in a folder of its own.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, dead_code, unreachable_pub)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +10,16 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use undertone_gateway::core::relay::{RelayCommand, SlotId};
-use undertone_gateway::core::{AccountName, Accounts, Gateway, OriginSalt, Output, RelayAddresses, Settings, Verifier};
+use undertone_gateway::core::{
+    AccountName, Accounts, Day, DeviceHash, Errand, ErrandDone, ErrandId, FlowOpened, Gateway, OriginSalt, Output,
+    RelayAddresses, Settings, Verifier,
+};
+use undertone_gateway::store::{AccountWatch, Store};
 use undertone_sip::digest::{Challenge, ha1};
 use undertone_sip::sdp::{Codec, Description, Fingerprint, Ice, Origin};
-use undertone_sip::user_agent::{self, EndCause, Event, FlowId, FlowIdentity, Invite, SessionId, Transport, UserAgent};
+use undertone_sip::user_agent::{
+    self, EndCause, Event, FlowId, FlowIdentity, Invite, SessionId, TransactionId, Transport, UserAgent,
+};
 use undertone_sip::wire::uri::parse_uri;
 use undertone_sip::wire::{HeaderName, Message, Method, NameAddr, Request, Response, Uri, parse};
 
@@ -52,6 +58,13 @@ pub struct World {
     pub restarts: usize,
     pub closed: BTreeSet<FlowId>,
     pub now: Instant,
+    /// The day on which the store believes it is.
+    pub today: Day,
+    /// While set, errands stay in `errands`.
+    pub store_is_slow: bool,
+    pub errands: Vec<(ErrandId, Errand)>,
+    watch: AccountWatch,
+    folder: tempfile::TempDir,
     start: Instant,
     salt: OriginSalt,
 }
@@ -63,6 +76,12 @@ impl World {
         let settings = Settings { domain: DOMAIN.parse().unwrap(), relay, max_calls: 16 };
         let start = Instant::now();
         let rng = |stream: u64| ChaCha20Rng::seed_from_u64(seed * 1_000 + stream);
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::create(folder.path(), &DOMAIN.parse().unwrap()).unwrap();
+        for name in ["alice", "bob", "carol"] {
+            let verifier = ha1(name, DOMAIN, &password(name));
+            store.add(&AccountName::parse(name).unwrap(), verifier.as_bytes()).unwrap();
+        }
         let mut world = Self {
             gateway: Gateway::new(settings, rng(0), rng(1)),
             phones: Vec::new(),
@@ -71,19 +90,53 @@ impl World {
             restarts: 0,
             closed: BTreeSet::new(),
             now: start,
+            today: Day::from_number(20_000),
+            store_is_slow: false,
+            errands: Vec::new(),
+            watch: AccountWatch::new(store),
+            folder,
             start,
             salt: OriginSalt::draw(&mut rng(2)),
         };
-        world.gateway.handle_accounts(accounts(&["alice", "bob", "carol"]), start);
+        world.look_at_store();
         world
+    }
+
+    /// The store, as the operator's commands open it.
+    pub fn store(&self) -> Store {
+        Store::open(self.folder.path(), &DOMAIN.parse().unwrap()).unwrap()
+    }
+
+    /// What the gateway's shell does ten times a second.
+    pub fn look_at_store(&mut self) {
+        if let Some((accounts, succession)) = self.watch.look().unwrap() {
+            self.gateway.handle_succession(succession);
+            self.gateway.handle_accounts(accounts, self.now);
+            self.settle();
+        }
+    }
+
+    /// Carries the errands out that waited for the store.
+    pub fn catch_up(&mut self) {
+        self.store_is_slow = false;
+        for (id, errand) in std::mem::take(&mut self.errands) {
+            self.carry_out_errand(id, errand);
+        }
+        self.settle();
     }
 
     /// A phone opens its connection and says nothing yet.
     pub fn connect(&mut self, account: &str) -> PhoneId {
+        self.connect_with(account, None)
+    }
+
+    /// The same with a device's key, which the handshake has proved.
+    pub fn connect_with(&mut self, account: &str, device: Option<DeviceHash>) -> PhoneId {
         let id = self.phones.len();
         let flow = FlowId(100 + id as u64);
         let origin = self.salt.origin([198, 51, 100, id as u8].into());
-        self.gateway.handle_flow_opened(flow, Transport::Tls, origin, self.now);
+        let opened = FlowOpened { transport: Transport::Tls, origin, device };
+        self.gateway.handle_flow_opened(flow, opened, self.now);
         let mut agent = UserAgent::new(user_agent::Settings::default(), ChaCha20Rng::seed_from_u64(7_000 + id as u64));
         let identity = FlowIdentity {
             transport: Transport::Tls,
@@ -134,9 +187,20 @@ impl World {
 
     /// Sends a request from the phone and waits for its final answer.
     pub fn request(&mut self, id: PhoneId, request: Request) -> Response {
+        let sent = self.send(id, request);
+        self.answer_to(id, sent).expect("the gateway answers every request at once")
+    }
+
+    /// Sends a request from the phone.
+    pub fn send(&mut self, id: PhoneId, request: Request) -> TransactionId {
         let phone = &mut self.phones[id.0];
         let sent = phone.agent.request(phone.flow, request, self.now);
         self.settle();
+        sent
+    }
+
+    /// The final answer to a request, if there is one by now.
+    pub fn answer_to(&mut self, id: PhoneId, sent: TransactionId) -> Option<Response> {
         let mut found = None;
         self.phones[id.0].events.retain(|event| match event {
             Event::Response { transaction, response } if *transaction == sent && response.status >= 200 => {
@@ -145,7 +209,7 @@ impl World {
             }
             _ => true,
         });
-        found.expect("the gateway answers every request at once")
+        found
     }
 
     /// Calls `callee` with an ordinary offer.
@@ -382,7 +446,14 @@ impl World {
             Output::Relay(RelayCommand::Close { slot }) => {
                 assert!(self.slots.remove(&slot).is_some(), "an open slot is closed once");
             }
+            Output::Errand { id, errand } if self.store_is_slow => self.errands.push((id, errand)),
+            Output::Errand { id, errand } => self.carry_out_errand(id, errand),
         }
+    }
+
+    fn carry_out_errand(&mut self, id: ErrandId, errand: Errand) {
+        let (outcome, accounts) = self.watch.carry_out(errand, self.today).unwrap();
+        self.gateway.handle_errand_done(ErrandDone { id, outcome, accounts }, self.now);
     }
 
     fn disguised(&self, index: usize, bytes: Vec<u8>) -> Vec<u8> {

@@ -15,7 +15,7 @@ pub(crate) const MAX_FORWARDS: &str = "70";
 pub(crate) const SDP: &str = "application/sdp";
 
 /// The allow-list, in the order in which headers are written.
-const ORDER: [HeaderName; 34] = [
+const ORDER: [HeaderName; 35] = [
     HeaderName::Via,
     HeaderName::MaxForwards,
     HeaderName::From,
@@ -37,6 +37,7 @@ const ORDER: [HeaderName; 34] = [
     HeaderName::Expires,
     HeaderName::MinExpires,
     HeaderName::FlowTimer,
+    HeaderName::UndertoneNextPin,
     HeaderName::RetryAfter,
     HeaderName::Reason,
     HeaderName::Authorization,

@@ -103,6 +103,7 @@ header_names! {
     RSeq "RSeq";
     RAck "RAck";
     FlowTimer "Flow-Timer";
+    UndertoneNextPin "Undertone-Next-Pin";
 }
 
 impl fmt::Display for HeaderName {

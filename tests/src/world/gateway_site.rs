@@ -7,7 +7,9 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use undertone_gateway::core::relay::{Relay, RelayAction, RelayCommand, SlotId};
-use undertone_gateway::core::{AccountName, Accounts, Gateway, OriginSalt, RelayAddresses, Settings, Verifier};
+use undertone_gateway::core::{
+    AccountName, Accounts, FlowOpened, Gateway, OriginSalt, RelayAddresses, Settings, Verifier,
+};
 use undertone_sip::digest::ha1;
 use undertone_sip::user_agent::{FlowId, Transport};
 
@@ -57,7 +59,7 @@ impl GatewaySite {
 
     pub(super) fn handle_accepted(&mut self, flow: FlowId, from: IpAddr, now: Instant) {
         let origin = self.salt.origin(from);
-        self.core.handle_flow_opened(flow, Transport::Tls, origin, now);
+        self.core.handle_flow_opened(flow, FlowOpened { transport: Transport::Tls, origin, device: None }, now);
     }
 
     pub(super) fn handle_relay_command(&mut self, command: RelayCommand, now: Instant) {

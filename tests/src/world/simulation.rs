@@ -352,6 +352,7 @@ impl World {
                 self.transcript.add(self.elapsed(), &format!("gateway to relay: {command:?}"));
                 self.site.handle_relay_command(command, self.now);
             }
+            gateway::Output::Errand { .. } => panic!("nobody joins here, so the store has nothing to do"),
         }
     }
 

@@ -1,8 +1,14 @@
 //! The gateway's TLS identity: certificate, key, pin, and the terms on which it talks (TLS 1.3 only).
 //!
 //! Key exchange prefers X25519MLKEM768, so that who calls whom cannot be recorded now and decrypted later. No session
-//! tickets: one would link two connections of a phone.
+//! tickets, resumption or early data: a ticket would link two connections of a phone, and a resumed one would not
+//! prove the device's key again. Phones are asked for a [`device certificate`](device_certificate) and may have none.
 
+mod device_certificate;
+
+pub use device_certificate::device_of;
+
+use device_certificate::DeviceVerifier;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::{self, PemObject};
@@ -103,7 +109,7 @@ impl TlsIdentity {
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|_| mismatch())?
-            .with_no_client_auth()
+            .with_client_cert_verifier(Arc::new(DeviceVerifier::default()))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
