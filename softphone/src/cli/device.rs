@@ -14,7 +14,7 @@ use super::arguments::{Arguments, DeviceTask};
 use super::identity::agreed;
 use super::session::{random_instance, runtime};
 use super::setup::paths;
-use super::today::day_of;
+use super::today::last_day;
 use super::{Failure, code, passphrase, say, warn};
 use crate::core::device_hash::DeviceHash;
 use crate::core::devices::{Device, DeviceAnswer, DeviceInvite, DeviceQuestion};
@@ -154,7 +154,7 @@ fn seal_into(link: &mut JoinLink, kept: &KeptIdentity) -> Result<LinkCode, Failu
 }
 
 fn tell_invite(arguments: &Arguments, link: &JoinLink, code: Option<&LinkCode>, no_qr: bool) {
-    let (text, expires, shown) = (link.to_text(), day_of(link.expires_s).to_string(), code.map(LinkCode::shown));
+    let (text, expires, shown) = (link.to_text(), last_day(link.expires_s).to_string(), code.map(LinkCode::shown));
     if arguments.json {
         let shown = shown.as_ref().map(|shown| shown.as_str());
         let line = InviteLine { event: "device_invite", link: text.as_str(), code: shown, expires };

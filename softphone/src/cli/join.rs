@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::arguments::{Arguments, Join};
 use super::session::{random_instance, runtime};
 use super::setup::paths;
-use super::today::day_of;
+use super::today::last_day;
 use super::{Failure, link_argument, passphrase, say, warn};
 use crate::core::contacts::ContactChange;
 use crate::core::errand::Problem;
@@ -97,12 +97,12 @@ fn read_link(arguments: &Arguments, wanted: &Join) -> Result<JoinLink, Failure> 
 }
 
 fn refuse_expired(link: &JoinLink, now_s: u64) -> Result<(), Failure> {
-    if now_s <= link.expires_s {
+    if now_s < link.expires_s {
         return Ok(());
     }
     Err(Failure::Argument(format!(
         "this link was good until {}: ask for a new one (or, if that day is not over, check this machine's clock)",
-        day_of(link.expires_s)
+        last_day(link.expires_s)
     )))
 }
 
@@ -313,8 +313,8 @@ mod tests {
     #[test]
     fn an_expired_link_is_refused_with_its_day_before_anything_is_sent() {
         let link = link();
-        assert!(refuse_expired(&link, link.expires_s).is_ok());
-        let refused = refuse_expired(&link, link.expires_s + 1).unwrap_err().to_string();
+        assert!(refuse_expired(&link, link.expires_s - 1).is_ok());
+        let refused = refuse_expired(&link, link.expires_s).unwrap_err().to_string();
         assert!(refused.contains("until 2027-01-15") && refused.contains("ask for a new one"), "{refused}");
     }
 
