@@ -1,18 +1,19 @@
 //! The command line, as the operator types it.
 
 use super::Failure;
+use crate::core::succession::MAX_SERIAL;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use undertone_config::Domain;
+use undertone_config::{Domain, HostPort, Pin};
 
 /// Connects encrypted calls between phones without being able to hear them.
 #[derive(Debug, Parser)]
 #[command(
     name = "undertone-gateway",
     version,
-    after_help = "First `undertone-gateway init --domain NAME --public-address IP`, then `undertone-gateway user add NAME`\n\
+    after_help = "First `undertone-gateway init --domain NAME --public-address IP`, then `undertone-gateway invite NAME`\n\
                   for each person, then `undertone-gateway serve`."
 )]
 pub struct Arguments {
@@ -32,14 +33,40 @@ pub struct Arguments {
 pub enum Task {
     /// Write the configuration, make key, certificate and account store; overwrites nothing
     Init(Init),
+    /// Make a link by which a person joins with one phone; also while the gateway runs
+    Invite(Invite),
     /// Add, remove or list accounts, also while the gateway runs
     User {
         /// What to do.
         #[command(subcommand)]
         task: UserTask,
     },
+    /// List or revoke the devices of an account, also while the gateway runs
+    Device {
+        /// What to do.
+        #[command(subcommand)]
+        task: DeviceTask,
+    },
     /// Print the pin by which phones know this gateway
     Pin,
+    /// Renew the self-signed certificate; the key, and so the pin, stays
+    Certificate {
+        /// What to do.
+        #[command(subcommand)]
+        task: CertificateTask,
+    },
+    /// Make the key under which this gateway's next key is announced; it is kept off the server
+    OperatorKey {
+        /// What to do.
+        #[command(subcommand)]
+        task: OperatorKeyTask,
+    },
+    /// Replace this gateway's key so that phones follow: new, sign, announce, weeks later use
+    NextKey {
+        /// What to do.
+        #[command(subcommand)]
+        task: NextKeyTask,
+    },
     /// Run the gateway until it is stopped (Ctrl-C or SIGTERM ends calls properly)
     Serve(Serve),
 }
@@ -62,6 +89,9 @@ pub struct Init {
     /// Folder of the account store [default: /var/lib/undertone, or `state` beside a --config FILE]
     #[arg(long, value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
+    /// Where to write the operator's key, for example on a USB stick [default: `operator.key` beside the configuration]
+    #[arg(long, value_name = "FILE")]
+    pub operator_key: Option<PathBuf>,
     /// Your own certificate chain (PEM); without one a self-signed one is made, which phones check by its pin
     #[arg(long, value_name = "FILE", requires = "private_key")]
     pub certificate: Option<PathBuf>,
@@ -70,12 +100,39 @@ pub struct Init {
     pub private_key: Option<PathBuf>,
 }
 
+/// Options of `invite`.
+#[derive(Debug, Args)]
+pub struct Invite {
+    /// The account, the part of the address before the @; made if it is not there
+    pub name: String,
+    /// How many days the link is good, to the end of the last one
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub days: u32,
+    /// A contact link; the one link then joins and adds that contact
+    #[arg(long, value_name = "LINK")]
+    pub contact: Option<String>,
+    /// Where phones connect, if it is not where gateway.toml says
+    #[arg(long, value_name = "HOST:PORT")]
+    pub gateway: Option<HostPort>,
+    /// Draw no QR code
+    #[arg(long)]
+    pub no_qr: bool,
+    /// Make no link, but take all open ones to this account back
+    #[arg(long, conflicts_with_all = ["days", "contact", "gateway", "no_qr"])]
+    pub withdraw: bool,
+}
+
 /// What can be done with accounts.
 #[derive(Debug, Subcommand)]
 pub enum UserTask {
-    /// Add an account; prints its password once
+    /// Add an account with a password, for other makers' phones; prints the password once
     Add {
         /// The name, the part of the address before the @
+        name: String,
+    },
+    /// Give an account a new password, for other makers' phones; prints it once
+    Password {
+        /// The name
         name: String,
     },
     /// Remove an account and close its connections
@@ -85,6 +142,73 @@ pub enum UserTask {
     },
     /// List all accounts
     List,
+}
+
+/// What can be done with devices.
+#[derive(Debug, Subcommand)]
+pub enum DeviceTask {
+    /// List the devices of an account, by the hashes of their keys
+    List {
+        /// The account
+        name: String,
+    },
+    /// Take a device's access away and close its connections
+    Revoke {
+        /// The account
+        name: String,
+        /// The hash, or enough of its beginning
+        hash: String,
+    },
+}
+
+/// What can be done with the certificate.
+#[derive(Debug, Subcommand)]
+pub enum CertificateTask {
+    /// Write a new self-signed certificate for the same key
+    Renew,
+}
+
+/// What can be done with the operator's key.
+#[derive(Debug, Subcommand)]
+pub enum OperatorKeyTask {
+    /// Make one for a gateway that has none
+    New {
+        /// Where to write it, for example on a USB stick [default: `operator.key` beside the configuration]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Put it in place of an earlier one, which phones that have joined already go on to believe
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+/// The steps from one key to the next.
+#[derive(Debug, Subcommand)]
+pub enum NextKeyTask {
+    /// On the server: make the next key and print its pin
+    New,
+    /// Where the operator's key is: sign the pin and print the announcement
+    Sign {
+        /// The operator's key
+        #[arg(long, value_name = "FILE")]
+        operator_key: PathBuf,
+        /// The gateway's domain
+        #[arg(long)]
+        domain: Domain,
+        /// The pin that `next-key new` printed
+        #[arg(long)]
+        pin: Pin,
+        /// A number greater than that of any announcement before
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=MAX_SERIAL))]
+        serial: u64,
+    },
+    /// On the server: tell phones of the next key as they sign in
+    Announce {
+        /// What `next-key sign` printed, in quotes
+        text: String,
+    },
+    /// On the server, when phones have been told: put the next key in place of the present one
+    Use,
 }
 
 /// Options of `serve`.

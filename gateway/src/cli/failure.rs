@@ -27,7 +27,7 @@ pub enum Failure {
     #[error(transparent)]
     Name(#[from] AccountNameError),
     /// `init` never overwrites.
-    #[error("{} is there already; move it away to start anew, or go on with `undertone-gateway user add NAME`", file.display())]
+    #[error("{} is there already; move it away to start anew, or go on with `undertone-gateway invite NAME`", file.display())]
     Exists {
         /// The file.
         file: PathBuf,

@@ -1,17 +1,18 @@
-//! `undertone-gateway init`: configuration, key, certificate and account store of a new gateway.
+//! `undertone-gateway init`: configuration, key, certificate, account store and operator's key of a new gateway.
 //!
 //! Overwrites nothing, and leaves nothing behind when it fails half-way. The configuration is written last: while it is
-//! missing, there is no gateway.
+//! missing, there is no gateway. Only the operator's public key goes into the store after it.
 
 use super::arguments::{Arguments, Init};
-use super::{Failure, config_file, own_command, say};
+use super::operator_key::{self, NewOperatorKey};
+use super::{Failure, config_file, own_command, say, self_signed};
 use crate::store::{STORE_FILE, Store};
 use crate::tls::{self, TlsIdentity};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, date_time_ymd};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use undertone_config::{DEFAULT_TLS_PORT, GatewayConfig, default_gateway_file, write_private};
+use undertone_config::{DEFAULT_TLS_PORT, GatewayConfig, Pin, default_gateway_file, write_private};
 use zeroize::Zeroizing;
 
 /// Port of the relay unless told otherwise.
@@ -27,23 +28,27 @@ pub(super) fn run(arguments: &Arguments, wanted: &Init) -> Result<(), Failure> {
     // What `serve` would refuse is refused now, before anything exists.
     let config = GatewayConfig::parse(&plan.text, &file)?;
     let mut made = Made::default();
-    let pin = match plan.write(&config, wanted, &mut made) {
-        Ok(pin) => pin,
+    let (pin, operator_key) = match plan.write(&config, wanted, &mut made) {
+        Ok(written) => written,
         Err(failure) => {
             made.remove();
             return Err(failure);
         }
     };
     if arguments.json {
-        let line = serde_json::json!({ "config": file, "state_folder": config.state_folder, "pin": pin.to_string() });
+        let line = serde_json::json!({ "config": file, "state_folder": config.state_folder, "pin": pin.to_string(),
+            "operator_key": operator_key });
         return say(&line.to_string());
     }
+    let operator_key = operator_key.map_or(String::new(), |file| {
+        format!("The operator's key is in {}. {}\n\n", file.display(), operator_key::KEEP_IT_AWAY)
+    });
     say(&format!(
-        "The gateway of {} is set up in {}. Phones know it by its pin:\n\n  {pin}\n\nNext, for each person:\n\n  {}\n\n\
-         and then:\n\n  {}",
+        "The gateway of {} is set up in {}. Phones know it by its pin:\n\n  {pin}\n\n{operator_key}Next, for each \
+         person:\n\n  {}\n\nand then:\n\n  {}",
         config.domain,
         file.display(),
-        own_command(arguments, "user add NAME"),
+        own_command(arguments, "invite NAME"),
         own_command(arguments, "serve")
     ))
 }
@@ -79,7 +84,8 @@ impl Plan {
         Ok(Self { file, text, makes_certificate: wanted.certificate.is_none() })
     }
 
-    fn write(&self, config: &GatewayConfig, wanted: &Init, made: &mut Made) -> Result<undertone_config::Pin, Failure> {
+    /// The pin, and the operator's key if one was made.
+    fn write(&self, config: &GatewayConfig, wanted: &Init, made: &mut Made) -> Result<(Pin, Option<PathBuf>), Failure> {
         let own = if self.makes_certificate { &[&config.certificate, &config.private_key][..] } else { &[] };
         for file in [&self.file].iter().chain(own) {
             if file.exists() {
@@ -87,19 +93,30 @@ impl Plan {
             }
         }
         if self.makes_certificate {
-            let (certificate, key) = self_signed(wanted)?;
-            made.write(&config.private_key, key.as_bytes())?;
+            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+            let certificate = self_signed::certificate(&wanted.domain, &key)?;
+            made.write(&config.private_key, Zeroizing::new(key.serialize_pem()).as_bytes())?;
             made.write(&config.certificate, certificate.as_bytes())?;
         }
         TlsIdentity::load(&config.certificate, &config.private_key, SystemTime::now())?;
         let store = config.state_folder.join(STORE_FILE);
-        let had_store = store.exists();
-        if !had_store {
+        if !store.exists() {
             made.note(&store);
         }
-        Store::create(&config.state_folder, &config.domain)?;
+        let mut store = Store::create(&config.state_folder, &config.domain)?;
+        // A store that outlived its configuration has an operator already, whom phones know.
+        let operator = match store.succession()?.operator {
+            Some(_) => None,
+            None => Some(NewOperatorKey::draw(wanted.operator_key.as_deref(), &self.file, &config.state_folder)?),
+        };
+        if let Some(operator) = &operator {
+            made.write(operator.file(), operator.pem())?;
+        }
         made.write(&self.file, self.text.as_bytes())?;
-        Ok(tls::read_pin(&config.certificate)?)
+        if let Some(operator) = &operator {
+            store.set_operator(operator.public())?;
+        }
+        Ok((tls::read_pin(&config.certificate)?, operator.map(|operator| operator.file().to_owned())))
     }
 }
 
@@ -124,19 +141,6 @@ impl Made {
     }
 }
 
-/// A P-256 key and a certificate for it, as PEM. Phones check the key by its pin, so the certificate has the end of
-/// RFC 5280 §4.1.2.5 ("no well-defined expiration date") and says nothing of when it was made.
-fn self_signed(wanted: &Init) -> Result<(String, Zeroizing<String>), Failure> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let mut params = CertificateParams::new(vec![wanted.domain.to_string()])?;
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, wanted.domain.as_str());
-    params.not_before = date_time_ymd(2025, 1, 1);
-    params.not_after = date_time_ymd(9999, 12, 31);
-    let certificate = params.self_signed(&key)?;
-    Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
-}
-
 fn config_text(wanted: &Init, state: &Path, certificate: &Path, key: &Path) -> Result<String, Failure> {
     let listen = or_everywhere(&wanted.listen, &wanted.public_addresses, DEFAULT_TLS_PORT);
     let relay = or_everywhere(&wanted.relay_listen, &wanted.public_addresses, DEFAULT_RELAY_PORT);
@@ -152,7 +156,7 @@ state_folder = {state}
 [signalling]
 # Where phones connect (SIP over TLS 1.3).
 listen = {listen}
-# PEM files. After a new key, give everybody the new pin (`undertone-gateway pin`).
+# PEM files. Phones know the key by its pin: replace it with `undertone-gateway next-key`, so that they follow.
 certificate = {certificate}
 private_key = {key}
 

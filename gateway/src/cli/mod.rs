@@ -1,18 +1,29 @@
 //! The operator's commands: what they are called, what they print, how they fail (exit code 2, one sentence).
 
 pub mod arguments;
+mod certificate;
+mod device;
 mod failure;
+mod gateway_address;
 mod init;
+mod invite;
+mod next_key;
+mod operator_key;
 mod password;
 mod pin;
+mod qr;
+mod self_signed;
 mod serve;
 mod user;
 
 pub use failure::Failure;
 
+use crate::core::Day;
+use crate::store::WATCH_INTERVAL;
 use arguments::{Arguments, Task};
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 use undertone_config::{GatewayConfig, default_gateway_file};
 
 /// Does what the command line asks for and returns the program's exit code.
@@ -27,8 +38,13 @@ pub fn run() -> u8 {
 fn run_task(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.task {
         Task::Init(wanted) => init::run(arguments, wanted),
+        Task::Invite(wanted) => invite::run(arguments, wanted),
         Task::User { task } => user::run(arguments, task),
+        Task::Device { task } => device::run(arguments, task),
         Task::Pin => pin::run(arguments),
+        Task::Certificate { task } => certificate::run(arguments, task),
+        Task::OperatorKey { task } => operator_key::run(arguments, task),
+        Task::NextKey { task } => next_key::run(arguments, task),
         Task::Serve(wanted) => serve::run(arguments, wanted),
     }
 }
@@ -59,6 +75,15 @@ fn own_command(arguments: &Arguments, rest: &str) -> String {
         Some(file) => format!("undertone-gateway --config {} {rest}", file.display()),
         None => format!("undertone-gateway {rest}"),
     }
+}
+
+/// When the command is over, the change holds: a gateway that runs has looked at the store by then.
+fn wait_for_running_gateway() {
+    std::thread::sleep(2 * WATCH_INTERVAL);
+}
+
+fn today() -> Day {
+    Day::of_unix_s(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Prints a text and a line break to standard output.

@@ -69,6 +69,13 @@ impl Store {
         device: &DeviceHash,
         today: Day,
     ) -> Result<Result<(), RedeemRefusal>, StoreError> {
+        // Strangers' guesses never ask for the right to write, or enough of them would keep the operator waiting.
+        let query = "SELECT 1 FROM invite WHERE token_hash = ?1 AND account = ?2";
+        let which = params![token.as_bytes(), account.as_str()];
+        let known = self.connection.query_row(query, which, |_| Ok(())).optional();
+        if known.map_err(|error| self.cause(error))?.is_none() {
+            return Ok(Err(RedeemRefusal::Unknown));
+        }
         self.change(|change| redeem(change, account, token, device, today))
     }
 
@@ -335,6 +342,33 @@ mod tests {
         for gone in [device(2).as_bytes(), token(2).as_bytes(), token(3).as_bytes()] {
             assert!(!holds(gone));
         }
+    }
+
+    #[test]
+    fn a_guess_at_a_token_does_not_wait_for_who_is_writing() {
+        let (folder, mut store) = fresh();
+        store.invite_to_new(&alice(), &token(1), 7, TODAY).unwrap().unwrap();
+        let other = Store::open(&folder.path().join("state"), &domain()).unwrap();
+        other.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        store.connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+        assert_eq!(store.redeem(&alice(), &token(2), &device(1), TODAY).unwrap(), Err(RedeemRefusal::Unknown));
+        assert!(matches!(store.redeem(&alice(), &token(1), &device(1), TODAY), Err(StoreError::Busy { .. })));
+    }
+
+    #[test]
+    fn no_time_finer_than_a_day_is_stored() {
+        let (_folder, mut store) = fresh();
+        store.invite_to_new(&alice(), &token(1), 7, TODAY).unwrap().unwrap();
+        store.redeem(&alice(), &token(1), &device(1), TODAY).unwrap().unwrap();
+        let numbers = "SELECT max(added_day), 0 FROM device UNION SELECT max(expires_day), 0 FROM invite";
+        let mut query = store.connection.prepare(numbers).unwrap();
+        let days = query.query_map([], |row| row.get::<_, u32>(0)).unwrap();
+        assert_eq!(days.map(Result::unwrap).collect::<Vec<_>>(), [TODAY.number(), TODAY.number() + 8]);
+        let columns = "SELECT group_concat(c.name) FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.name = ?1";
+        let columns = |table| store.connection.query_row(columns, [table], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(columns("account"), "name,verifier,flags");
+        assert_eq!(columns("device"), "account,hash,added_day");
+        assert_eq!(columns("invite"), "token_hash,account,expires_day,used_by", "nor who invited whom");
     }
 
     #[test]

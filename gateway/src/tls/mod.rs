@@ -131,12 +131,28 @@ pub fn read_pin(certificate: &Path) -> Result<Pin, TlsError> {
     pin_of(certificate, leaf)
 }
 
+/// The pin of a key, given as SubjectPublicKeyInfo in DER.
+pub fn pin_of_key(spki: &[u8]) -> Pin {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, spki).as_ref());
+    Pin::from_sha256(hash)
+}
+
+/// Whether the first certificate in a PEM file names itself as its issuer.
+pub fn is_self_signed(certificate: &Path) -> Result<bool, TlsError> {
+    let chain = read_chain(certificate)?;
+    let leaf = chain.first().ok_or_else(|| TlsError::NoCertificate { file: certificate.to_owned() })?;
+    let parsed = parse(certificate, leaf)?;
+    Ok(parsed.issuer() == parsed.subject())
+}
+
 fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |error: pem::Error| TlsError::Unreadable { file: file.to_owned(), reason: error.to_string() };
     CertificateDer::pem_file_iter(file).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)
 }
 
-fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+/// The private key in a PEM file that only its owner can read.
+pub fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let key = PrivateKeyDer::from_pem_file(file).map_err(|error| {
         if matches!(error, pem::Error::NoItemsFound) {
             TlsError::NoKey { file: file.to_owned() }
@@ -171,10 +187,7 @@ fn check_validity(file: &Path, leaf: &CertificateDer<'_>, now: SystemTime) -> Re
 }
 
 fn pin_of(file: &Path, leaf: &CertificateDer<'_>) -> Result<Pin, TlsError> {
-    let certificate = parse(file, leaf)?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate.public_key().raw);
-    let hash = digest.as_ref().try_into().map_err(|_| TlsError::Malformed { file: file.to_owned() })?;
-    Ok(Pin::from_sha256(hash))
+    Ok(pin_of_key(parse(file, leaf)?.public_key().raw))
 }
 
 fn is_readable_by_everyone(file: &Path) -> bool {
