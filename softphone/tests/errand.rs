@@ -124,22 +124,34 @@ fn silence_and_a_broken_connection_end_the_errand_without_a_verdict() {
 }
 
 #[test]
-fn a_call_that_comes_meanwhile_finds_a_phone_that_is_off() {
+fn calls_that_come_meanwhile_find_a_phone_that_is_off_however_many_there_are() {
     let mut visit = Visit::asking(DeviceQuestion::List);
-    let invite = "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/TLS gw.example;branch=z9hG4bKx\r\nMax-Forwards: 70\r\n\
-         From: <sip:bob@gw.example>;tag=1\r\nTo: <sip:alice@gw.example>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\
-         Contact: <sip:gw.example>\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n";
-    visit.errand.handle_bytes(invite.as_bytes(), visit.now);
-    let statuses: Vec<u16> = visit
-        .sent()
-        .into_iter()
-        .filter_map(|message| match message {
-            Message::Response(response) => Some(response.status),
-            Message::Request(_) => None,
-        })
-        .collect();
-    assert_eq!(statuses.last(), Some(&480), "{statuses:?}");
-    assert!(!statuses.contains(&180));
+    let mut answers = Vec::new();
+    for n in 0..50 {
+        let invite = format!(
+            "INVITE sip:alice@x.invalid SIP/2.0\r\nVia: SIP/2.0/TLS gw.example;branch=z9hG4bK{n}\r\nMax-Forwards: 70\r\n\
+             From: <sip:bob@gw.example>;tag=1\r\nTo: <sip:alice@gw.example>\r\nCall-ID: {n}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:gw.example>\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+        );
+        visit.errand.handle_bytes(invite.as_bytes(), visit.now);
+        let statuses: Vec<u16> = visit
+            .sent()
+            .into_iter()
+            .filter_map(|message| match message {
+                Message::Response(response) => Some(response.status),
+                Message::Request(_) => None,
+            })
+            .collect();
+        assert!(!statuses.contains(&180), "{n}: {statuses:?}");
+        answers.extend(statuses.last());
+    }
+    // Beyond the bound there is no room for a call, and no state is made.
+    assert_eq!((answers.len(), answers[0]), (50, 480));
+    assert!(answers.iter().all(|status| matches!(status, 480 | 503)), "{answers:?}");
+    visit.answer(200, "OK", &format!("{HASH} 2026-11-25 this\r\n"));
+    visit.request();
+    visit.answer(200, "OK", "");
+    assert!(matches!(visit.outcome(), Ok(Some(DeviceAnswer::Devices(_)))), "the question is answered all the same");
 }
 
 struct Visit {

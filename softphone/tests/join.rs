@@ -100,7 +100,7 @@ fn the_identity_in_a_link_needs_its_code_before_anything_is_sent() {
 }
 
 #[test]
-fn a_missing_device_key_is_said_with_its_file() {
+fn a_missing_device_key_is_said_with_its_file_and_the_account_is_not_written_over() {
     let place = Folder::new();
     std::fs::create_dir(place.at("phone")).unwrap();
     let config =
@@ -109,6 +109,9 @@ fn a_missing_device_key_is_said_with_its_file() {
     for command in [&["headless", "--mic", "silence", "--speaker", "none"][..], &["device", "list"]] {
         refused(&place.run("phone", command, None, None), "device.pem, is missing");
     }
+    let setup = ["setup", "--address", "alice@gw.test", "--offline", "--password-stdin"];
+    refused(&place.run("phone", &setup, Some("secret"), None), "sets up an account already");
+    assert_eq!(std::fs::read_to_string(place.at("phone").join("phone.toml")).unwrap(), config);
 }
 
 struct Folder(tempfile::TempDir);

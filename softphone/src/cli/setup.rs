@@ -14,6 +14,7 @@ use undertone_config::{
 use super::arguments::{Arguments, Setup, gateway_of};
 use super::{Failure, passphrase, say, session};
 use crate::core::phone_settings::{Account, Proof};
+use crate::keeping::error::KeptError;
 use crate::keeping::identity_file::{exists, identity_path};
 use crate::net::gateway_access::GatewayAccess;
 use crate::ui::prompt::{ask, ask_unseen, read_secret};
@@ -35,6 +36,7 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
     }
     let paths = paths(arguments)?;
     let file = paths.config_file();
+    refuse_joined(&file)?;
     let mut input = io::stdin().lock();
     let mut out = io::stdout().lock();
     let asking = is_interactive() && !wanted.password_stdin;
@@ -58,6 +60,12 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
         say(&format!("Saved in {}. Next: `undertone listen`, or `undertone call NAME@GATEWAY`.", file.display()));
     }
     Ok(())
+}
+
+/// An account that joined by a link has no password to type again, so it is not written over.
+fn refuse_joined(file: &Path) -> Result<(), Failure> {
+    let joined = PhoneConfig::load(file).is_ok_and(|config| matches!(config.credential, Credential::DeviceKey(_)));
+    if joined { Err(KeptError::HasAccount { file: file.to_owned() }.into()) } else { Ok(()) }
 }
 
 /// Signs in once with what is about to be saved.
