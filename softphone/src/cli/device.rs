@@ -195,6 +195,8 @@ fn revoke(arguments: &Arguments, desk: &mut Desk, prefix: &str, yes: bool) -> Re
     if arguments.json {
         say(&json!({ "event": "device_revoked", "device": device.hash.to_string(), "this": device.is_this })
             .to_string());
+    } else if device.is_this {
+        say("Revoked: this device is let in no more. Its files stay until you delete them.");
     } else {
         say(
             "Revoked: its calls have ended and it is let in no more. If it was lost or stolen, also make a new identity \
