@@ -59,6 +59,10 @@ fn an_invite_for_people_has_a_command_and_a_code_that_can_be_left_out() {
     assert!(said.lines().take_while(|line| !line.is_empty()).count() > 20, "a code");
     let bare = gateway.say(&["invite", "dave", "--no-qr"]);
     assert!(bare.starts_with("Account dave@localhost was there already: this link lets one more phone into it."));
+    let key = gateway.folder.path().join("operator.key");
+    assert!(bare.contains(&format!("The operator's key still lies in {}.", key.display())));
+    std::fs::remove_file(key).unwrap();
+    assert!(!gateway.say(&["invite", "dave", "--no-qr"]).contains("operator's key"));
 }
 
 #[test]

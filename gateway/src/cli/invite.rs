@@ -2,7 +2,7 @@
 
 use super::arguments::{Arguments, Invite};
 use super::gateway_address::gateway_address;
-use super::{Failure, load_config, own_command, qr, say, today, wait_for_running_gateway};
+use super::{Failure, config_file, load_config, operator_key, own_command, qr, say, today, wait_for_running_gateway};
 use crate::core::accounts::AccountName;
 use crate::core::{Day, TokenHash};
 use crate::store::{MAX_OPEN_INVITES, Store};
@@ -102,11 +102,15 @@ fn print(arguments: &Arguments, wanted: &Invite, link: &JoinLink, over: Day, is_
     } else {
         format!("Account {} was there already: this link lets one more phone into it.", link.address)
     };
+    let left = operator_key::left_on_server(&config_file(arguments));
+    let reminder = left.map_or(String::new(), |file| {
+        format!("\n\nThe operator's key still lies in {}. {}", file.display(), operator_key::KEEP_IT_AWAY)
+    });
     let last_day = Day::from_number(over.number().saturating_sub(1));
     say(&Zeroizing::new(format!(
         "{}{whose} Its owner joins with one phone, once, until the end of {last_day} (UTC), by the command:\n\n  \
          undertone join '{}'\n\n\
-         Send the link over a safe way: whoever uses it first has the account. Nobody else can use it then.",
+         Send the link over a safe way: whoever uses it first has the account. Nobody else can use it then.{reminder}",
         *code, *text
     )))
 }

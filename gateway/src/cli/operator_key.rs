@@ -74,6 +74,11 @@ impl NewOperatorKey {
     }
 }
 
+/// The file, if the key still lies where `init` writes it unless told otherwise.
+pub(super) fn left_on_server(beside: &Path) -> Option<PathBuf> {
+    Some(beside.with_file_name(DEFAULT_FILE)).filter(|file| file.exists())
+}
+
 /// Reads the private half.
 pub(super) fn read(file: &Path) -> Result<Ed25519KeyPair, Failure> {
     let refuse = |reason: &dyn std::fmt::Display| {
