@@ -28,6 +28,8 @@ pub struct PhoneConfig {
     pub next: Option<AnnouncedPin>,
     /// Sound devices other than the system's default ones.
     pub sound: SoundConfig,
+    /// No gateway is told who calls: the called phone learns it in a way that only it can read.
+    pub hide_from: bool,
 }
 
 /// How an account proves itself to its gateway.
@@ -95,6 +97,7 @@ impl PhoneConfig {
             operator,
             next,
             sound: SoundConfig { microphone: raw.sound.microphone, speaker: raw.sound.speaker },
+            hide_from: raw.account.hide_from,
         })
     }
 
@@ -111,6 +114,10 @@ impl PhoneConfig {
             Credential::Password(password) => line("password", password.expose()),
             Credential::DeviceKey(file) => line("device_key", file),
         }
+        if self.hide_from {
+            text.push_str("hide_from = true\n");
+        }
+        let mut line = |key: &str, content: &str| write_line(&mut text, key, content);
         line("\n[gateway]\naddress", &self.gateway.to_string());
         if let Some(pin) = &self.pin {
             line("pin", &pin.to_string());
@@ -202,12 +209,11 @@ mod tests {
             password in ".{1,40}",
             speaker in proptest::option::of(".{0,40}"),
             serial in any::<u64>(),
-            is_joined in any::<bool>(),
+            is_joined: bool,
+            hide_from: bool,
         ) {
-            let mut written = config(&password, speaker.as_deref());
-            if is_joined {
-                written = joined(serial);
-            }
+            let of_password = config(&password, speaker.as_deref());
+            let written = PhoneConfig { hide_from, ..if is_joined { joined(serial) } else { of_password } };
             let read = PhoneConfig::parse(&written.render(), Path::new("phone.toml")).expect("own files are valid");
             match read.credential {
                 Credential::Password(read) => prop_assert_eq!(read.expose(), password),
@@ -217,6 +223,7 @@ mod tests {
             prop_assert_eq!(read.sound, written.sound);
             prop_assert_eq!(read.address, written.address);
             prop_assert_eq!(read.pin, written.pin);
+            prop_assert_eq!(read.hide_from, hide_from);
         }
     }
 
@@ -270,6 +277,7 @@ mod tests {
             operator: None,
             next: None,
             sound: SoundConfig { microphone: None, speaker: speaker.map(str::to_owned) },
+            hide_from: false,
         }
     }
 

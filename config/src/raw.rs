@@ -46,6 +46,8 @@ pub(crate) struct Account {
     pub(crate) address: String,
     pub(crate) password: Option<String>,
     pub(crate) device_key: Option<String>,
+    #[serde(default)]
+    pub(crate) hide_from: bool,
 }
 
 #[derive(Deserialize)]

@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 const REVOKED_WITHIN: Duration = Duration::from_secs(1);
 
 #[test]
-fn a_link_is_the_whole_setup_and_two_who_joined_call_each_other() {
+fn a_link_is_the_whole_setup_and_two_who_joined_are_verified_at_their_first_call() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path()).unwrap();
     let [alice, bob] = ["alice", "bob"].map(|name| Profile::new(folder.path(), name));
@@ -34,12 +34,15 @@ fn a_link_is_the_whole_setup_and_two_who_joined_call_each_other() {
         }
         assert_eq!(names(profile.folder()), ["device.pem", "identity", "lock", "phone.toml"]);
     }
+    let of_bob = bob.done(&["contact", "link", "Alice"]).unwrap();
+    alice.done(&["contact", "add", of_bob["link"].as_str().unwrap()]).unwrap();
     let mut caller = alice.start("alice", &quiet()).unwrap();
     let mut callee = bob.start("bob", &quiet().answering()).unwrap();
     caller.process.say(&format!("dial bob@{DOMAIN}")).unwrap();
     for phone in [&mut caller, &mut callee] {
-        phone.process.expect("encrypted", SOON).unwrap();
-        phone.process.expect("sound_started", SOON).unwrap();
+        phone.process.expect("verified", SOON).unwrap();
+        let said = phone.process.said().join("\n");
+        assert!(said.contains("encrypted") && !said.contains("compare"), "nobody has to read anything: {said}");
     }
     caller.process.say("hangup").unwrap();
     callee.process.expect("ended", SOON).unwrap();

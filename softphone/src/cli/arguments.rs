@@ -56,8 +56,11 @@ pub enum Task {
     Setup(Setup),
     /// Call someone: NAME@GATEWAY, or NAME on your own gateway
     Call {
-        /// Who to call, such as bob@gw.example
+        /// Who to call, such as bob@gw.example, or a contact's name
         uri: String,
+        /// Do not tell the gateway who calls; the called phone learns it in a way that only it can read
+        #[arg(long)]
+        hide: bool,
     },
     /// Wait for calls
     #[command(visible_alias = "answer")]
@@ -84,7 +87,8 @@ pub enum Task {
     },
     /// Be driven by a program: commands as lines on standard input, events as lines on standard output
     ///
-    /// Commands: dial URI, answer, reject, hangup, mute, unmute, hold, resume, dtmf KEYS, quit.
+    /// Commands: dial URI, dial-hidden URI, answer, reject, hangup, mute, unmute, hold, resume, dtmf KEYS, pick 1-4,
+    /// pick none, digits, skip, check, quit.
     Headless {
         /// Take every call at once
         #[arg(long)]

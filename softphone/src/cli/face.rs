@@ -19,6 +19,8 @@ pub(super) enum Purpose {
     Call {
         /// Who.
         uri: String,
+        /// Without telling the gateway who calls.
+        hide: bool,
     },
     /// Wait for calls.
     Listen,
@@ -114,6 +116,8 @@ impl Face {
             | NotDone::NotADigit
             | NotDone::HoldRefused
             | NotDone::NoKeys
+            | NotDone::NothingToCompare
+            | NotDone::CannotHide
             | NotDone::Stopping => Failure::NoCall,
         };
         self.failure.get_or_insert(failure);
@@ -130,7 +134,7 @@ impl Face {
 
     /// Follows the call for the meaning of keys; says which work when that changes.
     fn follow(&mut self, event: &Event) {
-        let before = (self.keys.ringing, self.keys.in_call);
+        let before = (self.keys.ringing, self.keys.in_call, self.keys.comparing);
         match event {
             Event::Ringing { at: Side::Here, .. } => self.keys.ringing = true,
             Event::Calling { .. } | Event::Ringing { at: Side::There, .. } | Event::Connecting { .. } => {
@@ -143,7 +147,12 @@ impl Face {
             Event::Muted { on, .. } => self.keys.muted = *on,
             Event::OnHold { by: Side::Here, on, .. } => self.keys.held = *on,
             Event::Ended { .. } => self.keys = Keys::default(),
-            Event::NotConnected { .. }
+            Event::Compare { .. } => self.keys.comparing = true,
+            Event::Verified { .. } | Event::NotVerified { .. } | Event::WrongPick { .. } => self.keys.comparing = false,
+            Event::KeyChanged { .. }
+            | Event::LinkUsed { .. }
+            | Event::NotKept { .. }
+            | Event::NotConnected { .. }
             | Event::Ready { .. }
             | Event::FalseAnnouncement
             | Event::SafetyWords { .. }
@@ -156,7 +165,7 @@ impl Face {
             | Event::NotDone { .. }
             | Event::Stopped => {}
         }
-        if before != (self.keys.ringing, self.keys.in_call) {
+        if before != (self.keys.ringing, self.keys.in_call, self.keys.comparing) {
             self.hint();
         }
     }
@@ -165,10 +174,10 @@ impl Face {
         match (event, &self.purpose) {
             (Event::NotConnected { why, retry_in_s }, _) => self.not_connected(*why, *retry_in_s),
             (Event::NotDone { why }, _) => self.not_done(why),
-            (Event::Ready { .. }, Purpose::Call { uri }) if !self.ever_ready => {
-                let uri = uri.clone();
+            (Event::Ready { .. }, Purpose::Call { uri, hide }) if !self.ever_ready => {
+                let (uri, hide) = (uri.clone(), *hide);
                 self.ever_ready = true;
-                vec![Command::Dial { uri }]
+                vec![if hide { Command::DialHidden { uri } } else { Command::Dial { uri } }]
             }
             (Event::Ready { .. }, Purpose::Check) => vec![Command::Quit],
             (Event::Ready { .. }, _) => {
@@ -184,6 +193,13 @@ impl Face {
                 | Event::Connecting { .. }
                 | Event::Encrypted { .. }
                 | Event::SafetyWords { .. }
+                | Event::Verified { .. }
+                | Event::NotVerified { .. }
+                | Event::Compare { .. }
+                | Event::WrongPick { .. }
+                | Event::KeyChanged { .. }
+                | Event::LinkUsed { .. }
+                | Event::NotKept { .. }
                 | Event::SoundStarted { .. }
                 | Event::Muted { .. }
                 | Event::OnHold { .. }
@@ -243,14 +259,14 @@ mod tests {
 
     #[test]
     fn a_call_is_dialled_once_and_succeeds_only_if_it_was_encrypted() {
-        let mut face = face(Purpose::Call { uri: "bob".into() });
+        let mut face = face(Purpose::Call { uri: "bob".into(), hide: false });
         assert_eq!(face.see(ready()), [Command::Dial { uri: "bob".into() }]);
         assert_eq!(face.see(ready()), [], "a reconnect does not dial again");
         assert_eq!(face.see(encrypted()), []);
         assert_eq!(face.see(ended(EndReason::HungUpThere)), [Command::Quit]);
         assert!(face.outcome().is_ok());
 
-        let mut face = self::face(Purpose::Call { uri: "bob".into() });
+        let mut face = self::face(Purpose::Call { uri: "bob".into(), hide: false });
         face.see(ready());
         assert_eq!(face.see(ended(EndReason::CannotBeReached)), [Command::Quit]);
         assert_eq!(face.outcome().map_err(|failure| failure.exit_code()), Err(1));
@@ -258,9 +274,13 @@ mod tests {
 
     #[test]
     fn what_a_person_must_change_ends_every_command_with_code_2() {
-        for purpose in
-            [Purpose::Call { uri: "b".into() }, Purpose::Listen, Purpose::Echo, Purpose::Headless, Purpose::Check]
-        {
+        for purpose in [
+            Purpose::Call { uri: "b".into(), hide: false },
+            Purpose::Listen,
+            Purpose::Echo,
+            Purpose::Headless,
+            Purpose::Check,
+        ] {
             let mut face = face(purpose);
             face.see_connect_error(ConnectError::WrongPin);
             assert_eq!(face.see(trouble(Trouble::GatewayNotTrusted, Some(2))), [Command::Quit]);
@@ -275,7 +295,7 @@ mod tests {
         let mut listen = face(Purpose::Listen);
         assert_eq!(listen.see(trouble(Trouble::GatewayUnreachable, Some(2))), []);
         assert!(listen.outcome().is_ok());
-        let mut call = face(Purpose::Call { uri: "bob".into() });
+        let mut call = face(Purpose::Call { uri: "bob".into(), hide: false });
         assert_eq!(call.see(trouble(Trouble::GatewayUnreachable, Some(2))), [Command::Quit]);
         assert_eq!(call.outcome().map_err(|failure| failure.exit_code()), Err(2));
         let mut lost_later = face(Purpose::Headless);
@@ -285,11 +305,17 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_called_is_a_wrong_argument() {
-        let mut face = face(Purpose::Call { uri: "@".into() });
+        let mut face = face(Purpose::Call { uri: "@".into(), hide: false });
         face.see(ready());
         let event = Event::NotDone { why: NotDone::BadAddress { hint: "write it like name@gateway" } };
         assert_eq!(face.see(event), [Command::Quit]);
         assert_eq!(face.outcome().map_err(|failure| failure.exit_code()), Err(2));
+    }
+
+    #[test]
+    fn a_hidden_call_is_dialled_hidden() {
+        let mut face = face(Purpose::Call { uri: "bob".into(), hide: true });
+        assert_eq!(face.see(ready()), [Command::DialHidden { uri: "bob".into() }]);
     }
 
     #[test]

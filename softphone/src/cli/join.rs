@@ -216,6 +216,7 @@ fn config(link: &JoinLink, access: &GatewayAccess) -> PhoneConfig {
         operator: Some(OperatorKey::from_bytes(link.operator)),
         next: access.announced,
         sound: SoundConfig::default(),
+        hide_from: false,
     }
 }
 

@@ -55,7 +55,7 @@ fn run_task(arguments: Arguments) -> Result<(), Failure> {
         Task::Join(wanted) => join::run(&arguments, wanted),
         Task::Device(task) => device::run(&arguments, task),
         Task::Setup(wanted) => setup::run(&arguments, wanted),
-        Task::Call { uri } => session::run(&arguments, Purpose::Call { uri: uri.clone() }, false),
+        Task::Call { uri, hide } => session::run(&arguments, Purpose::Call { uri: uri.clone(), hide: *hide }, false),
         Task::Listen { auto_answer } => session::run(&arguments, Purpose::Listen, *auto_answer),
         Task::Echo => session::run(&arguments, Purpose::Echo, true),
         Task::Headless { auto_answer } => session::run(&arguments, Purpose::Headless, *auto_answer),

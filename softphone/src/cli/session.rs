@@ -1,6 +1,7 @@
 //! `call`, `listen`, `echo`, `headless` and the check of `setup`: a phone, its sound, and who sits in front of it.
 
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rand_core::{OsRng, TryRngCore};
@@ -14,8 +15,10 @@ use super::{Failure, passphrase};
 use crate::audio::{MicrophoneChoice, Sound, SoundNotice, SpeakerChoice};
 use crate::core::command::Command;
 use crate::core::phone_settings::{Account, Direct, Mode, Proof, Settings};
+use crate::keeping::contacts_file::ContactsFile;
+use crate::keeping::identity_file::KeptIdentity;
 use crate::net::direct::DirectSockets;
-use crate::net::driver::{self, Input, Reach};
+use crate::net::driver::{self, Input, Kept, Reach};
 use crate::net::gateway_access::GatewayAccess;
 use crate::ui::command_line::{self, MAX_LINE_LEN};
 use crate::ui::printer::{Printer, Style};
@@ -53,12 +56,13 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     let configured = config.as_ref().map(|config| config.sound.clone()).unwrap_or_default();
     let (notices, notices_received) = mpsc::channel(NOTICES);
     let sound = open_sound(arguments, &purpose, &configured, notices)?;
-    // Only now, so that nothing is written when a device is missing.
-    let kept = paths.as_ref().map(|paths| passphrase::identity(arguments, paths)).transpose()?.flatten();
     let access = match (&config, &paths) {
         (Some(config), Some(paths)) => Some(GatewayAccess::configured(config, &paths.config_file())?),
         (None, _) | (_, None) => None,
     };
+    // Only now, so that nothing is written when a device is missing.
+    let kept = paths.as_ref().map(|paths| passphrase::identity(arguments, paths)).transpose()?.flatten();
+    let folder = paths.as_ref().map(|paths| paths.folder().to_owned());
     let instance = paths.map(|paths| instance(&paths.folder().join("instance"))).unwrap_or_default();
     let style = match (&purpose, arguments.json) {
         (_, true) => Style::Json,
@@ -72,7 +76,8 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     } else if kept.is_none() {
         printer.warn(TEMPORARY_WARNING);
     }
-    let identity = kept.map(|kept| kept.identity);
+    let hide_from = config.as_ref().is_some_and(|config| config.hide_from);
+    let kept = own_kept(kept, folder.as_deref(), hide_from)?;
     let keys_mode = if person { TerminalMode::keys() } else { None };
     let (inputs, inputs_received) = mpsc::channel(INPUTS);
     read_inputs(&purpose, person, inputs).map_err(Failure::System)?;
@@ -83,8 +88,7 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
             (None, Some(config), Some(access)) => gateway_phone(config, access, instance, auto_answer),
             (None, _, _) => return Err(Failure::NobodyToAsk("the account")),
         };
-        let (face, sound) =
-            driver::run(settings, identity, reach, sound, inputs_received, notices_received, face).await;
+        let (face, sound) = driver::run(settings, kept, reach, sound, inputs_received, notices_received, face).await;
         let outcome = face.outcome();
         sound.finish()?;
         outcome
@@ -105,8 +109,15 @@ pub(super) fn check_account(account: Account, access: GatewayAccess) -> Result<(
     let face = Face::new(Purpose::Check, Printer::silent(), false);
     let settings = Settings { mode: Mode::Gateway(account), auto_answer: false, today: SystemTime::now() };
     runtime()?.block_on(async {
-        driver::run(settings, None, Reach::Gateway(access), sound, inputs, notices, face).await.0.outcome()
+        driver::run(settings, Kept::default(), Reach::Gateway(access), sound, inputs, notices, face).await.0.outcome()
     })
+}
+
+/// What the phone knows from earlier: itself, its contacts, and how it wants to be shown.
+fn own_kept(kept: Option<KeptIdentity>, folder: Option<&Path>, hide_from: bool) -> Result<Kept, Failure> {
+    let (Some(kept), Some(folder)) = (kept, folder) else { return Ok(Kept { hide_from, ..Kept::default() }) };
+    let contacts = ContactsFile::open(folder, kept.contacts_key)?;
+    Ok(Kept { identity: Some(kept.identity), contacts: Some(contacts), hide_from })
 }
 
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -43,6 +43,8 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
     let stdin_password = if wanted.password_stdin { Some(password(&mut input, "standard input")?) } else { None };
     let person = Person { terminal: asking.then_some((&mut input, &mut out)) };
     let config = collect(wanted, stdin_password, configured_sound(arguments), person)?;
+    // Set up again, the phone goes on to hide who calls.
+    let config = PhoneConfig { hide_from: configured(arguments).is_some_and(|before| before.hide_from), ..config };
     drop((input, out));
     if !wanted.offline {
         check(&config, &file)?;
@@ -102,11 +104,11 @@ pub(super) fn paths(arguments: &Arguments) -> Result<PhonePaths, Failure> {
 
 /// The sound devices of the configuration; a missing or broken one has none, and is reported where it is needed.
 pub(super) fn configured_sound(arguments: &Arguments) -> SoundConfig {
-    paths(arguments)
-        .ok()
-        .and_then(|paths| PhoneConfig::load(&paths.config_file()).ok())
-        .map(|config| config.sound)
-        .unwrap_or_default()
+    configured(arguments).map(|config| config.sound).unwrap_or_default()
+}
+
+fn configured(arguments: &Arguments) -> Option<PhoneConfig> {
+    PhoneConfig::load(&paths(arguments).ok()?.config_file()).ok()
 }
 
 fn collect<I: BufRead, O: Write>(
@@ -156,7 +158,7 @@ fn collect<I: BufRead, O: Write>(
         (None, None) => person.password()?,
     };
     let credential = Credential::Password(password);
-    Ok(PhoneConfig { address, credential, gateway, pin, operator: None, next: None, sound })
+    Ok(PhoneConfig { address, credential, gateway, pin, operator: None, next: None, sound, hide_from: false })
 }
 
 impl<I: BufRead, O: Write> Person<'_, I, O> {

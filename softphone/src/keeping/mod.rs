@@ -2,8 +2,8 @@
 //! this device.
 //!
 //! ```text
-//!   passphrase ──argon2id──▶ identity file ──opens──▶ identity key
-//!                                          └────────▶ contacts key ──opens──▶ contacts file
+//!   a person ──┬─ passphrase ──argon2id──▶ identity file ──opens──┬▶ identity key
+//!   keystore ──┘                                                  └▶ contacts key ──opens──▶ contacts file
 //! ```
 //! The device key is not sealed: a phone must be able to sign in before anybody has typed a passphrase, and whoever
 //! has it can sign in as this device until it is revoked, but not pose as its owner in a call.

@@ -180,6 +180,7 @@ mod tests {
             operator: None,
             next: None,
             sound: SoundConfig::default(),
+            hide_from: false,
         }
     }
 }

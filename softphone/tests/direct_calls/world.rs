@@ -326,6 +326,7 @@ impl World {
                 }
             }
             Output::KeepNextPin(next) => panic!("there is no gateway: {next:?}"),
+            Output::Keep(change) => panic!("a phone without identity has no contacts: {change:?}"),
             Output::Ui(event) => {
                 let at = self.elapsed();
                 self.sides[side].events.push((at, event));
