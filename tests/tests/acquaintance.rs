@@ -462,6 +462,26 @@ fn no_word_is_heard_before_the_proof_however_long_it_takes() {
     assert_eq!(world.station(bob).digits(), "");
 }
 
+#[test]
+fn a_proof_that_does_not_come_within_ten_seconds_ends_the_call_and_says_why() {
+    let (mut world, alice, bob) = World::friends(23);
+    let set = |world: &mut World, line: Line| [alice, bob].iter().for_each(|id| world.set_line(*id, line));
+    set(&mut world, Line { delay: Duration::from_millis(300), ..Line::GOOD });
+    world.call(alice, bob);
+    world.run_until("both have keys", |world| {
+        [alice, bob].iter().all(|id| world.station(*id).sees_in_this_call("encrypted"))
+    });
+    set(&mut world, Line { loss: 1.0, ..Line::GOOD });
+    world.run_until("bob, who has had keys for longer, ends it", |world| world.station(bob).count("ended") == 2);
+    let took = world.station(bob).last("ended").unwrap() - world.station(bob).last("encrypted").unwrap();
+    assert_eq!(took, Duration::from_secs(10));
+    assert_eq!(world.station(bob).ended(), Some(EndReason::VerificationFailed));
+    let is_ended = |(_, event): &&(Duration, Event)| event.name() == "ended";
+    let ended = world.station(bob).events.iter().rev().find(is_ended).unwrap().1.sentence();
+    assert!(ended.contains("did not finish the verification"), "{ended}");
+    assert!([alice, bob].iter().all(|id| world.station(*id).heard.iter().all(|sample| sample.abs() < SILENCE)));
+}
+
 /// Two phones with kept identities that let strangers ring.
 fn strangers(seed: u64) -> (World, StationId, StationId) {
     let (mut world, alice, bob) = World::acquaintances(seed);
