@@ -3,6 +3,7 @@
 use crate::account::{AccountAddress, AccountAddressError};
 use crate::error::ConfigError;
 use crate::host_port::{HostPort, HostPortError};
+use crate::operator_key::{OperatorKey, OperatorKeyError};
 use crate::pin::{Pin, PinError};
 use crate::private_file::write_private;
 use crate::raw;
@@ -15,16 +16,38 @@ use zeroize::Zeroizing;
 pub struct PhoneConfig {
     /// The account, such as `alice@gw.example`.
     pub address: AccountAddress,
-    /// The account's password on its gateway.
-    pub password: Secret,
+    /// How the account proves itself.
+    pub credential: Credential,
     /// Where the gateway listens for SIP over TLS.
     pub gateway: HostPort,
     /// The gateway's key; without it the certificate must be valid for the address's domain.
     pub pin: Option<Pin>,
+    /// Under which the gateway's next key is announced; known to accounts that joined by a link.
+    pub operator: Option<OperatorKey>,
+    /// The newest announcement of a next key. It stays when that key has become the pin, so that no older one counts.
+    pub next: Option<AnnouncedPin>,
     /// Sound devices other than the system's default ones.
     pub sound: SoundConfig,
     /// No gateway is told who calls: the called phone learns it in a way that only it can read.
     pub hide_from: bool,
+}
+
+/// How an account proves itself to its gateway.
+#[derive(Debug)]
+pub enum Credential {
+    /// By this password.
+    Password(Secret),
+    /// By the key in this file beside the configuration; the name of a file, without folders.
+    DeviceKey(String),
+}
+
+/// A key that the gateway will have, as its operator has signed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnnouncedPin {
+    /// The key.
+    pub pin: Pin,
+    /// Counts announcements: a higher one replaces a lower one.
+    pub serial: u64,
 }
 
 /// Names of sound devices as `undertone devices` lists them; `None` is the system's default.
@@ -39,7 +62,7 @@ pub struct SoundConfig {
 impl PhoneConfig {
     /// Reads and checks `file`.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = raw::load(file, "run `undertone setup` first")?;
+        let text = raw::load(file, "run `undertone join` with the link of your gateway first, or `undertone setup`")?;
         Self::parse(&text, file)
     }
 
@@ -47,13 +70,20 @@ impl PhoneConfig {
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         let raw: raw::Phone = raw::read(text, file)?;
         let value = |key, problem: String| ConfigError::Value { file: file.to_owned(), key, problem };
-        let password = Secret::new(raw.account.password);
-        if password.expose().is_empty() {
-            return Err(value("account.password", "is empty; run `undertone setup` again".into()));
-        }
-        let pin = match raw.gateway.pin {
-            Some(text) => Some(text.parse().map_err(|e: PinError| value("gateway.pin", e.to_string()))?),
-            None => None,
+        let credential = credential(raw.account.password, raw.account.device_key)
+            .map_err(|(key, problem)| value(key, problem.to_owned()))?;
+        let pin = |key, text: Option<String>| match text {
+            Some(text) => text.parse().map(Some).map_err(|e: PinError| value(key, e.to_string())),
+            None => Ok(None),
+        };
+        let operator = raw.gateway.operator.map(|text| text.parse()).transpose();
+        let operator = operator.map_err(|e: OperatorKeyError| value("gateway.operator", e.to_string()))?;
+        let next = match (pin("gateway.next_pin", raw.gateway.next_pin)?, raw.gateway.next_serial) {
+            (Some(pin), Some(serial)) => Some(AnnouncedPin { pin, serial }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(value("gateway.next_pin", "belongs together with next_serial: remove both lines".into()));
+            }
         };
         Ok(Self {
             address: raw
@@ -61,9 +91,11 @@ impl PhoneConfig {
                 .address
                 .parse()
                 .map_err(|e: AccountAddressError| value("account.address", e.to_string()))?,
-            password,
+            credential,
             gateway: raw.gateway.address.parse().map_err(|e: HostPortError| value("gateway.address", e.to_string()))?,
-            pin,
+            pin: pin("gateway.pin", raw.gateway.pin)?,
+            operator,
+            next,
             sound: SoundConfig { microphone: raw.sound.microphone, speaker: raw.sound.speaker },
             hide_from: raw.account.hide_from,
         })
@@ -75,10 +107,13 @@ impl PhoneConfig {
     }
 
     fn render(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::from("# Undertone phone, written by `undertone setup`.\n\n[account]\n"));
+        let mut text = Zeroizing::new(String::from("# Undertone phone, written by `undertone`.\n\n[account]\n"));
         let mut line = |key: &str, content: &str| write_line(&mut text, key, content);
         line("address", &self.address.to_string());
-        line("password", self.password.expose());
+        match &self.credential {
+            Credential::Password(password) => line("password", password.expose()),
+            Credential::DeviceKey(file) => line("device_key", file),
+        }
         if self.hide_from {
             text.push_str("hide_from = true\n");
         }
@@ -87,6 +122,14 @@ impl PhoneConfig {
         if let Some(pin) = &self.pin {
             line("pin", &pin.to_string());
         }
+        if let Some(operator) = &self.operator {
+            line("operator", &operator.to_string());
+        }
+        if let Some(next) = &self.next {
+            line("next_pin", &next.pin.to_string());
+            text.push_str(&format!("next_serial = {}\n", next.serial));
+        }
+        let mut line = |key: &str, content: &str| write_line(&mut text, key, content);
         if self.sound != SoundConfig::default() {
             let mut section = "\n[sound]\n";
             for (key, name) in [("microphone", &self.sound.microphone), ("speaker", &self.sound.speaker)] {
@@ -98,6 +141,36 @@ impl PhoneConfig {
         }
         text
     }
+}
+
+/// The one proof that the file names; otherwise the key and what is wrong with it.
+fn credential(
+    password: Option<String>,
+    device_key: Option<String>,
+) -> Result<Credential, (&'static str, &'static str)> {
+    match (password.map(Secret::new), device_key) {
+        (Some(password), None) if password.expose().is_empty() => {
+            Err(("account.password", "is empty; run `undertone setup` again"))
+        }
+        (Some(password), None) => Ok(Credential::Password(password)),
+        (None, Some(file)) if is_file_name(&file) => Ok(Credential::DeviceKey(file)),
+        (None, Some(_)) => Err((
+            "account.device_key",
+            "is not the name of a file in the same folder; write device_key = \"device.pem\"",
+        )),
+        (Some(_), Some(_)) => {
+            Err(("account.device_key", "cannot stand beside a password; remove the one that is not this account's"))
+        }
+        (None, None) => Err((
+            "account.password",
+            "is missing, and so is device_key; run `undertone join` with a link, or `undertone setup`",
+        )),
+    }
+}
+
+/// Whether the text names something in a folder, and nothing outside it.
+fn is_file_name(text: &str) -> bool {
+    Path::new(text).file_name().is_some_and(|name| name == text) && !text.contains(char::is_control)
 }
 
 fn write_line(text: &mut String, key: &str, content: &str) {
@@ -130,23 +203,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn config(password: &str, speaker: Option<&str>) -> PhoneConfig {
-        PhoneConfig {
-            address: "alice@gw.example".parse().expect("valid"),
-            password: Secret::new(password.into()),
-            gateway: "127.0.0.1:5061".parse().expect("valid"),
-            pin: Some(Pin::from_sha256([3; 32])),
-            sound: SoundConfig { microphone: None, speaker: speaker.map(str::to_owned) },
-            hide_from: false,
-        }
-    }
-
     proptest! {
         #[test]
-        fn what_is_saved_is_read_back(password in ".{1,40}", speaker in proptest::option::of(".{0,40}"), hide_from: bool) {
-            let written = PhoneConfig { hide_from, ..config(&password, speaker.as_deref()) };
+        fn what_is_saved_is_read_back(
+            password in ".{1,40}",
+            speaker in proptest::option::of(".{0,40}"),
+            serial in any::<u64>(),
+            is_joined: bool,
+            hide_from: bool,
+        ) {
+            let of_password = config(&password, speaker.as_deref());
+            let written = PhoneConfig { hide_from, ..if is_joined { joined(serial) } else { of_password } };
             let read = PhoneConfig::parse(&written.render(), Path::new("phone.toml")).expect("own files are valid");
-            prop_assert_eq!(read.password.expose(), password);
+            match read.credential {
+                Credential::Password(read) => prop_assert_eq!(read.expose(), password),
+                Credential::DeviceKey(file) => prop_assert_eq!(file.as_str(), "device.pem"),
+            }
+            prop_assert_eq!((read.operator, read.next), (written.operator, written.next));
             prop_assert_eq!(read.sound, written.sound);
             prop_assert_eq!(read.address, written.address);
             prop_assert_eq!(read.pin, written.pin);
@@ -165,11 +238,55 @@ mod tests {
             ("sha256:", "md5:", "“gateway.pin”"),
             (":5061", ":x", "“gateway.address”"),
         ] {
-            let error =
-                PhoneConfig::parse(&good.replacen(from, to, 1), Path::new("phone.toml")).expect_err(words).to_string();
-            assert!(error.contains(words), "{error}");
-            assert!(!error.contains("hunter2"), "{error}");
+            refused(&good, from, to, words);
         }
         assert!(!format!("{:?}", config("hunter2", None)).contains("hunter2"));
+    }
+
+    #[test]
+    fn an_account_has_exactly_one_proof_and_a_next_key_its_number() {
+        let good = joined(7).render().to_string();
+        let key = "device_key = \"device.pem\"";
+        for (from, to, words) in [
+            (key, "", "“account.password”: is missing, and so is device_key; run `undertone join`"),
+            (key, "device_key = \"device.pem\"\npassword = \"hunter2\"", "cannot stand beside a password"),
+            (key, "device_key = \"../device.pem\"", "“account.device_key”: is not the name of a file"),
+            (key, "device_key = \"\"", "“account.device_key”"),
+            (key, "device_key = \"..\"", "“account.device_key”"),
+            ("next_serial = 7", "", "“gateway.next_pin”: belongs together with next_serial"),
+            ("next_serial = 7", "next_serial = -1", "line 12"),
+            ("operator = \"", "operator = \"x", "“gateway.operator”"),
+        ] {
+            refused(&good, from, to, words);
+        }
+    }
+
+    fn refused(good: &str, from: &str, to: &str, words: &str) {
+        let error =
+            PhoneConfig::parse(&good.replacen(from, to, 1), Path::new("phone.toml")).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    fn config(password: &str, speaker: Option<&str>) -> PhoneConfig {
+        PhoneConfig {
+            address: "alice@gw.example".parse().expect("valid"),
+            credential: Credential::Password(Secret::new(password.into())),
+            gateway: "127.0.0.1:5061".parse().expect("valid"),
+            pin: Some(Pin::from_sha256([3; 32])),
+            operator: None,
+            next: None,
+            sound: SoundConfig { microphone: None, speaker: speaker.map(str::to_owned) },
+            hide_from: false,
+        }
+    }
+
+    fn joined(serial: u64) -> PhoneConfig {
+        PhoneConfig {
+            credential: Credential::DeviceKey("device.pem".into()),
+            operator: Some(OperatorKey::from_bytes([4; 32])),
+            next: Some(AnnouncedPin { pin: Pin::from_sha256([5; 32]), serial }),
+            ..config("unused", None)
+        }
     }
 }

@@ -44,7 +44,8 @@ pub(crate) struct Phone {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Account {
     pub(crate) address: String,
-    pub(crate) password: String,
+    pub(crate) password: Option<String>,
+    pub(crate) device_key: Option<String>,
     #[serde(default)]
     pub(crate) hide_from: bool,
 }
@@ -54,6 +55,9 @@ pub(crate) struct Account {
 pub(crate) struct PhoneGateway {
     pub(crate) address: String,
     pub(crate) pin: Option<String>,
+    pub(crate) operator: Option<String>,
+    pub(crate) next_pin: Option<String>,
+    pub(crate) next_serial: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]

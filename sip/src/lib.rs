@@ -4,6 +4,7 @@
 mod dialog;
 pub mod digest;
 mod invite;
+mod join_token;
 pub mod registration;
 pub mod sdp;
 mod transaction;

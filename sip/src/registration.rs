@@ -6,6 +6,9 @@
 //!    │ 403, wrong password …: Refused, and quiet        │ flow closed: Lost, soon OpenFlow
 //!    │ no answer, 5xx: Failed, waits (§4.5), again      │ unregister ── REGISTER expires=0 ─▶ Unregistered
 //! ```
+//! An account without password proves itself by what the flow shows (a client certificate); a device that is new to
+//! it adds the token of its invite to every REGISTER until one is accepted.
+//!
 //! Requests go to [`UserAgent::request`](crate::user_agent::UserAgent::request); its answers come back
 //! through [`Registration::handle_response`]. `Service-Route` is ignored: everything leaves on the flow.
 
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::RngCore;
 
+pub use crate::join_token::JoinToken;
 use crate::user_agent::{FlowId, Login};
 use crate::wire::{HeaderName, Headers, Method, NameAddr, Request, Response, Uri};
 
@@ -128,6 +132,7 @@ struct Flow {
 /// The registration of one account over one flow.
 pub struct Registration<R> {
     settings: Settings,
+    invite: Option<JoinToken>,
     rng: R,
     state: State,
     flow: Option<Flow>,
@@ -139,7 +144,22 @@ pub struct Registration<R> {
 impl<R: RngCore> Registration<R> {
     /// A registration that does nothing before `start`.
     pub fn new(settings: Settings, rng: R) -> Self {
-        Self { settings, rng, state: State::Quiet, flow: None, failures: 0, deadline: None, outputs: VecDeque::new() }
+        Self {
+            settings,
+            invite: None,
+            rng,
+            state: State::Quiet,
+            flow: None,
+            failures: 0,
+            deadline: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// With the token that lets this device into the account; it is wiped once it has.
+    #[must_use]
+    pub fn with_invite(self, invite: JoinToken) -> Self {
+        Self { invite: Some(invite), ..self }
     }
 
     /// Registers from here on; at once, also when it is waiting to try again (the network is back).
@@ -299,6 +319,8 @@ impl<R: RngCore> Registration<R> {
         headers.push(HeaderName::Expires, expires_s.to_string());
         if let Some((name, value)) = authorization {
             headers.push(name, value);
+        } else if let Some(invite) = &self.invite {
+            headers.push(HeaderName::Authorization, invite.authorization().as_str());
         }
         let output = Output::Request { flow: flow.id, request: Box::new(request) };
         self.state = state;
@@ -327,6 +349,7 @@ impl<R: RngCore> Registration<R> {
         let granted_s = self.granted_s(headers).unwrap_or(asked_s).clamp(MIN_EXPIRES_S, MAX_EXPIRES_S);
         self.state = State::Registered;
         self.failures = 0;
+        self.invite = None;
         let granted = Duration::from_secs(granted_s.into());
         let refresh = self.drawn(granted.mul_f64(0.7), granted.mul_f64(0.85));
         self.deadline = Some(now + refresh);
@@ -540,6 +563,35 @@ mod tests {
         }
         bench.answer(200, &[]);
         assert!(matches!(bench.event(), Event::Registered { expires_s: 600, .. }));
+    }
+
+    #[test]
+    fn an_invite_goes_along_until_it_is_accepted_and_not_again() {
+        let (token, mut bench) = ("A".repeat(43), Bench::new(None));
+        bench.registration.invite = JoinToken::new(zeroize::Zeroizing::new(token.clone()));
+        bench.registration.start(bench.now);
+        bench.registration.poll_output();
+        bench.open();
+        let expected = format!("Undertone-Token token=\"{token}\"");
+        let shown = |request: &Request| request.headers.get(&HeaderName::Authorization).map(str::to_owned);
+        assert_eq!(shown(&bench.request()), Some(expected.clone()));
+        bench.answer(503, &[]);
+        bench.event();
+        bench.wait();
+        assert_eq!(shown(&bench.request()), Some(expected), "the answer may have been lost");
+        bench.answer(200, &[]);
+        bench.event();
+        bench.wait();
+        assert_eq!(shown(&bench.request()), None);
+        assert!(bench.registration.invite.is_none());
+    }
+
+    #[test]
+    fn an_account_without_password_answers_no_challenge() {
+        let (mut bench, request) = Bench::registering(None);
+        assert_eq!(request.headers.get(&HeaderName::Authorization), None);
+        bench.answer(401, &[(HeaderName::WwwAuthenticate, &challenge("n1", false))]);
+        assert!(matches!(bench.event(), Event::Refused { status: 401, .. }));
     }
 
     #[test]

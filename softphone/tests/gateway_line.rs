@@ -6,16 +6,19 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use undertone::core::command::Command;
 use undertone::core::contacts::{ContactChange, Contacts};
 use undertone::core::event::{EndReason, Event, NotDone, Trouble};
 use undertone::core::phone::Phone;
 use undertone::core::phone_output::{FlowOpened, Output, Target};
-use undertone::core::phone_settings::{Account, Mode, Settings};
+use undertone::core::phone_settings::{Account, Mode, Proof, Settings};
 use undertone::core::ringing::MAX_SILENT_CALLS;
-use undertone_config::Secret;
+use undertone_config::{AnnouncedPin, OperatorKey, Pin, Secret};
 use undertone_media::certificate::Certificate;
 use undertone_media::verify::IdentityKey;
 use undertone_sip::sdp::{Candidate, Codec, Description, Fingerprint, Ice, Origin};
@@ -74,6 +77,72 @@ fn a_wrong_password_is_final_and_says_what_to_do() {
     assert!(refused.sentence().contains("undertone setup"));
     line.run_for(Duration::from_secs(3600));
     assert_eq!(line.opened.len(), 1, "the password is not tried again");
+}
+
+#[test]
+fn a_device_signs_in_without_a_word_about_itself() {
+    let mut line = Line::of_device();
+    line.open();
+    assert_eq!(line.last_request().headers.get(&HeaderName::Authorization), None);
+    line.accept();
+    assert_eq!(line.events, [Event::Ready { address: "alice@gw.example".into() }]);
+}
+
+#[test]
+fn a_device_that_is_not_known_is_final_and_says_what_to_do() {
+    let refused = Event::NotConnected { why: Trouble::DeviceNotAllowed, retry_in_s: None };
+    assert!(refused.sentence().contains("this device is no longer allowed on this account: ask for a new link"));
+    for (status, reason) in [(403, "This device is not known for this account"), (403, ""), (401, ""), (404, "")] {
+        let mut line = Line::of_device();
+        line.open();
+        line.refuse(status, reason);
+        assert_eq!(line.events.as_slice(), std::slice::from_ref(&refused), "{status} {reason}");
+        line.run_for(Duration::from_secs(3600));
+        assert_eq!(line.opened.len(), 1, "{status} {reason}: not tried again");
+    }
+}
+
+#[test]
+fn a_device_that_is_revoked_while_it_is_ready_tries_once_and_stops() {
+    let mut line = Line::of_device();
+    line.open();
+    line.accept();
+    line.lose(Trouble::ConnectionLost);
+    assert!(matches!(line.events.last(), Some(Event::NotConnected { why: Trouble::ConnectionLost, .. })));
+    line.run_for(Duration::from_secs(1));
+    line.open();
+    line.refuse(403, "This device is not known for this account");
+    let refused = Event::NotConnected { why: Trouble::DeviceNotAllowed, retry_in_s: None };
+    assert_eq!(line.events.last(), Some(&refused));
+    line.run_for(Duration::from_secs(3600));
+    assert_eq!(line.opened.len(), 2);
+}
+
+#[test]
+fn a_next_key_that_the_operator_signed_is_given_to_the_shell_once_and_a_false_one_is_told_once() {
+    let operator = Ed25519KeyPair::from_seed_unchecked(&[4; 32]).unwrap();
+    let forger = Ed25519KeyPair::from_seed_unchecked(&[5; 32]).unwrap();
+    let mut line = Line::of_device();
+    let public = operator.public_key().as_ref().try_into().unwrap();
+    line.phone.listen_for_next_key(OperatorKey::from_bytes(public), Some(1));
+    line.open();
+    line.accept_announcing(&announcement(&forger, 9));
+    for (signer, serial) in [(&operator, 1), (&operator, 3), (&operator, 3), (&operator, 2), (&forger, 9)] {
+        line.renew();
+        line.accept_announcing(&announcement(signer, serial));
+    }
+    assert_eq!(line.kept, [AnnouncedPin { pin: Pin::from_sha256([7; 32]), serial: 3 }]);
+    assert_eq!(line.events, [Event::FalseAnnouncement, Event::Ready { address: "alice@gw.example".into() }]);
+}
+
+#[test]
+fn a_phone_that_knows_no_operator_takes_no_next_key() {
+    let operator = Ed25519KeyPair::from_seed_unchecked(&[4; 32]).unwrap();
+    let mut line = Line::new();
+    line.open();
+    line.accept_announcing(&announcement(&operator, 3));
+    assert!(line.kept.is_empty());
+    assert_eq!(line.events, [Event::Ready { address: "alice@gw.example".into() }]);
 }
 
 #[test]
@@ -285,21 +354,38 @@ struct Line {
     responses: Vec<u16>,
     pings: usize,
     events: Vec<Event>,
+    kept: Vec<AnnouncedPin>,
+}
+
+/// As the operator's command makes it, for the key of sevens.
+fn announcement(signer: &Ed25519KeyPair, serial: u64) -> String {
+    let text = [b"undertone next pin\0gw.example\0", &serial.to_be_bytes()[..], &[7; 32]].concat();
+    let signature = URL_SAFE_NO_PAD.encode(signer.sign(&text));
+    format!("{} serial={serial} sig={signature}", Pin::from_sha256([7; 32]))
 }
 
 impl Line {
     fn new() -> Self {
+        Self::proven_by(Proof::Password(Secret::new("correct horse".into())))
+    }
+
+    fn of_device() -> Self {
+        Self::proven_by(Proof::DeviceKey)
+    }
+
+    fn proven_by(proof: Proof) -> Self {
         let account = Account {
             name: "alice".into(),
             domain: "gw.example".into(),
-            password: Secret::new("correct horse".into()),
+            proof,
             instance: "urn:uuid:00000000-0000-4000-8000-000000000001".into(),
         };
         let settings = Settings { mode: Mode::Gateway(account), auto_answer: false, today: SystemTime::UNIX_EPOCH };
         let now = Instant::now();
         let phone = Phone::new(settings, [1, 2, 3].map(ChaCha20Rng::seed_from_u64), now);
         let (opened, requests, events) = (Vec::new(), Vec::new(), Vec::new());
-        let mut line = Self { phone, now, opened, closed: 0, requests, responses: Vec::new(), pings: 0, events };
+        let (responses, kept) = (Vec::new(), Vec::new());
+        let mut line = Self { phone, now, opened, closed: 0, requests, responses, pings: 0, events, kept };
         line.drain();
         line
     }
@@ -332,6 +418,27 @@ impl Line {
 
     fn accept(&mut self) {
         self.answer(200);
+    }
+
+    fn refuse(&mut self, status: u16, reason: &str) {
+        let mut response = self.response(status);
+        response.reason = reason.into();
+        self.receive_message(Message::Response(response));
+    }
+
+    fn accept_announcing(&mut self, announcement: &str) {
+        let mut response = self.response(200);
+        response.headers.push(HeaderName::Other("Undertone-Next-Pin".into()), announcement);
+        self.receive_message(Message::Response(response));
+    }
+
+    /// Waits until the registration is renewed.
+    fn renew(&mut self) {
+        let before = self.requests.len();
+        while self.requests.len() == before {
+            self.receive(b"\r\n");
+            self.step();
+        }
     }
 
     fn answer(&mut self, status: u16) {
@@ -403,6 +510,7 @@ impl Line {
                     Ok(Message::Response(response)) => self.responses.push(response.status),
                     Ok(Message::Request(_)) | Err(_) => {}
                 },
+                Output::KeepNextPin(next) => self.kept.push(next),
                 Output::Ui(event) => self.events.push(event),
                 Output::Keep(change) => panic!("nothing is known of anybody: {change:?}"),
                 Output::Media(command) => panic!("no call was answered: {command:?}"),

@@ -12,7 +12,7 @@ use undertone::core::event::{Event, Side};
 use undertone::core::media_command::MediaCommand;
 use undertone::core::phone::Phone;
 use undertone::core::phone_output::{self, FlowOpened, Target};
-use undertone::core::phone_settings::{Account, Mode, Settings};
+use undertone::core::phone_settings::{Account, Mode, Proof, Settings};
 use undertone_config::Secret;
 use undertone_gateway::core::relay::RelayCommand;
 use undertone_gateway::core::{self as gateway, AccountName, Accounts, Gateway, OriginSalt, RelayAddresses, Verifier};
@@ -192,6 +192,7 @@ impl World {
             phone_output::Output::Media(command) => {
                 self.ends[who].media_opened += usize::from(matches!(command, MediaCommand::Open { .. }));
             }
+            phone_output::Output::KeepNextPin(_) => {}
             phone_output::Output::Keep(change) => panic!("a phone without identity has no contacts: {change:?}"),
             phone_output::Output::Ui(event) => self.ends[who].told.push(event),
         }
@@ -240,7 +241,7 @@ fn account(name: &str, seed: u64) -> Settings {
     let account = Account {
         name: name.to_owned(),
         domain: DOMAIN.to_owned(),
-        password: Secret::new(PASSWORD.to_owned()),
+        proof: Proof::Password(Secret::new(PASSWORD.to_owned())),
         instance: format!("urn:uuid:00000000-0000-4000-8000-{seed:012}"),
     };
     let today = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);

@@ -227,7 +227,8 @@ struct Connection(StreamOwned<ClientConnection, TcpStream>);
 impl Running {
     fn start(folder: &Path) -> Self {
         let gateway = Gateway::start(folder).unwrap();
-        let tls = Arc::new(Trust::Pin(gateway.pin.parse().unwrap()).client_config().unwrap());
+        let pin: undertone_config::Pin = gateway.pin.parse().unwrap();
+        let tls = Arc::new(Trust::Pin(pin.into()).client_config(None).unwrap());
         Self { gateway, tls }
     }
 

@@ -14,7 +14,7 @@ use crate::audio::{MicrophoneChoice, SpeakerChoice};
 #[derive(Debug, Parser)]
 #[command(name = "undertone", version, max_term_width = 100, propagate_version = true)]
 #[command(
-    after_help = "First `undertone setup`, then `undertone listen` to be called, or `undertone call NAME@GATEWAY`.\n\
+    after_help = "First `undertone join`, then `undertone listen` to be called, or `undertone call NAME@GATEWAY`.\n\
     Exit codes: 0 done, 1 the call did not happen, 2 a configuration, certificate, device or argument cannot be used."
 )]
 pub struct Arguments {
@@ -47,7 +47,12 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Task {
-    /// Enter your account and check it with your gateway
+    /// Set up an account with the link that your gateway's operator, or another device of yours, gave you
+    Join(Join),
+    /// Let further devices of yours in, list them, or shut one out
+    #[command(subcommand)]
+    Device(DeviceTask),
+    /// Enter an account that has a password, and check it with your gateway
     Setup(Setup),
     /// Call someone: NAME@GATEWAY, or NAME on your own gateway
     Call {
@@ -114,6 +119,37 @@ pub enum IdentityTask {
     },
     /// Replace your key by a new one: all contacts have to verify you again
     Reset {
+        /// Do it without asking
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// The link of `join`, and what opens it.
+#[derive(Debug, Default, Args)]
+pub struct Join {
+    /// The link, from “undertone:” on; left out or `-`: it is asked for, so that it does not stay in the shell's history
+    pub link: Option<String>,
+    /// Read the code of a further device from the first line of a file, instead of being asked for it
+    #[arg(long, value_name = "FILE")]
+    pub code_file: Option<PathBuf>,
+}
+
+/// What to do with the devices of the account.
+#[derive(Debug, Subcommand)]
+pub enum DeviceTask {
+    /// Make a link by which another device of yours joins, with your identity and under a code
+    Add {
+        /// Do not draw the link as a QR code
+        #[arg(long)]
+        no_qr: bool,
+    },
+    /// Show the devices of your account
+    List,
+    /// Let a lost or old device in no more; its calls end at once
+    Revoke {
+        /// The first characters of its name in `undertone device list`
+        device: String,
         /// Do it without asking
         #[arg(long)]
         yes: bool,

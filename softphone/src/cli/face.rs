@@ -1,6 +1,8 @@
 //! What a command does about what happens: shows it, dials when the phone is ready, ends when the call has ended,
 //! and keeps the exit code.
 
+use undertone_config::ConfigError;
+
 use super::Failure;
 use crate::audio::SoundNotice;
 use crate::core::command::Command;
@@ -73,7 +75,14 @@ impl Face {
             return true;
         }
         let for_a_person_to_change = match why {
-            Trouble::GatewayNotTrusted | Trouble::GatewayCertificateExpired | Trouble::AccountRefused => true,
+            Trouble::GatewayNotTrusted
+            | Trouble::GatewayCertificateExpired
+            | Trouble::AccountRefused
+            | Trouble::DeviceNotAllowed
+            | Trouble::InviteUsed
+            | Trouble::InviteExpired
+            | Trouble::InviteUnknown
+            | Trouble::TooManyDevices => true,
             Trouble::GatewayNotFound
             | Trouble::GatewayUnreachable
             | Trouble::ConnectionLost
@@ -145,6 +154,7 @@ impl Face {
             | Event::NotKept { .. }
             | Event::NotConnected { .. }
             | Event::Ready { .. }
+            | Event::FalseAnnouncement
             | Event::SafetyWords { .. }
             | Event::SoundStarted { .. }
             | Event::OnHold { by: Side::There, .. }
@@ -177,7 +187,8 @@ impl Face {
             (Event::Ended { .. }, Purpose::Call { .. }) => vec![Command::Quit],
             (Event::Ringing { at: Side::Here, .. }, Purpose::Check | Purpose::Call { .. }) => vec![Command::Reject],
             (
-                Event::Calling { .. }
+                Event::FalseAnnouncement
+                | Event::Calling { .. }
                 | Event::Ringing { .. }
                 | Event::Connecting { .. }
                 | Event::Encrypted { .. }
@@ -223,6 +234,10 @@ impl Observer for Face {
 
     fn see_connect_error(&mut self, error: ConnectError) {
         self.connect_error = Some(error);
+    }
+
+    fn see_unkept(&mut self, error: ConfigError) {
+        self.printer.warn(&error.to_string());
     }
 
     fn see_mistake(&mut self, why: String) {

@@ -10,6 +10,7 @@ use crate::audio::SoundError;
 use crate::keeping::contacts_file::ChangeError;
 use crate::keeping::error::KeptError;
 use crate::keeping::keystore::KeystoreError;
+use crate::net::errand::ErrandError;
 use crate::net::tls::ConnectError;
 
 /// Why a command did not do what it should.
@@ -86,6 +87,16 @@ pub enum Failure {
     /// The system refused something every program gets.
     #[error("the phone could not be started ({0}): close some programs and try again")]
     System(#[source] io::Error),
+}
+
+impl From<ErrandError> for Failure {
+    fn from(error: ErrandError) -> Self {
+        match error {
+            ErrandError::Connect(error) => Self::Connect(error),
+            ErrandError::NotKept(error) => Self::Config(error),
+            ErrandError::Problem(problem) => Self::Refused(problem.to_string()),
+        }
+    }
 }
 
 impl Failure {

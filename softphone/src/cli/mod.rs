@@ -10,10 +10,12 @@ mod code;
 mod contact;
 pub mod contact_arguments;
 mod contact_link;
+mod device;
 pub mod devices;
 mod face;
 pub mod failure;
 mod identity;
+mod join;
 mod link_argument;
 mod passphrase;
 mod session;
@@ -50,11 +52,22 @@ fn run_task(arguments: Arguments) -> Result<(), Failure> {
         Task::TestSound { seconds } => test_sound::run(&arguments, *seconds),
         Task::Contact(task) => contact::run(&arguments, task),
         Task::Identity(task) => identity::run(&arguments, task),
+        Task::Join(wanted) => join::run(&arguments, wanted),
+        Task::Device(task) => device::run(&arguments, task),
         Task::Setup(wanted) => setup::run(&arguments, wanted),
         Task::Call { uri, hide } => session::run(&arguments, Purpose::Call { uri: uri.clone(), hide: *hide }, false),
         Task::Listen { auto_answer } => session::run(&arguments, Purpose::Listen, *auto_answer),
         Task::Echo => session::run(&arguments, Purpose::Echo, true),
         Task::Headless { auto_answer } => session::run(&arguments, Purpose::Headless, *auto_answer),
+    }
+}
+
+/// Something to be careful about.
+fn warn(json: bool, text: &str) {
+    if json {
+        say(&serde_json::json!({ "event": "warning", "sentence": text }).to_string());
+    } else {
+        say(&format!("Warning: {text}"));
     }
 }
 

@@ -187,6 +187,38 @@ pub(super) fn keep_with_keystore(paths: &PhonePaths, identity: &KeptIdentity) ->
     Ok(created?)
 }
 
+/// Whether [`keep_brought`] will have something to protect an identity with.
+///
+/// # Errors
+/// When there is no passphrase, no keystore and nobody to ask.
+pub(super) fn can_keep(arguments: &Arguments) -> Result<(), Failure> {
+    let can = can_ask(arguments) || given(arguments)?.is_some() || keystore::find().is_ok();
+    if can { Ok(()) } else { Err(Failure::NobodyToAsk("--passphrase-file")) }
+}
+
+/// Keeps an identity that came from another device, as [`keep`] does, but a person cannot leave it out.
+///
+/// # Errors
+/// When it cannot be protected or written.
+pub(super) fn keep_brought(arguments: &Arguments, paths: &PhonePaths, brought: &KeptIdentity) -> Result<(), Failure> {
+    match keep_unasked(arguments, paths, brought) {
+        Err(Failure::Keystore(_)) => keep_with_passphrase(paths, brought, &chosen(arguments)?),
+        kept_or_failed => kept_or_failed,
+    }
+}
+
+/// A passphrase that a person must choose.
+fn chosen(arguments: &Arguments) -> Result<Secret, Failure> {
+    loop {
+        let passphrase = new_one(arguments, "Choose a passphrase for your identity on this device (not shown):")?;
+        match passphrase {
+            Some(passphrase) => return Ok(passphrase),
+            None if can_ask(arguments) => super::say("Your identity needs one: whoever has it can pose as you."),
+            None => return Err(Failure::NobodyToAsk("--passphrase-file")),
+        }
+    }
+}
+
 /// Whether questions may be written to standard output.
 pub(super) fn can_ask(arguments: &Arguments) -> bool {
     is_interactive() && !arguments.json

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use rand_core::{OsRng, TryRngCore};
 use tokio::sync::mpsc;
-use undertone_config::{HostPort, PhoneConfig, Secret, SoundConfig, write_private};
+use undertone_config::{Credential, PhoneConfig, SoundConfig, write_private};
 
 use super::arguments::{Arguments, DirectAddress};
 use super::face::{Face, Purpose};
@@ -15,12 +15,12 @@ use super::{Failure, passphrase};
 use crate::audio::{MicrophoneChoice, Sound, SoundNotice, SpeakerChoice};
 use crate::core::command::Command;
 use crate::core::contacts::Contacts;
-use crate::core::phone_settings::{Account, Direct, Mode, Settings};
+use crate::core::phone_settings::{Account, Direct, Mode, Proof, Settings};
 use crate::keeping::contacts_file::ContactsFile;
 use crate::keeping::identity_file::KeptIdentity;
 use crate::net::direct::DirectSockets;
 use crate::net::driver::{self, Input, Kept, Reach};
-use crate::net::trust::Trust;
+use crate::net::gateway_access::GatewayAccess;
 use crate::ui::command_line::{self, MAX_LINE_LEN};
 use crate::ui::printer::{Printer, Shown, Style};
 use crate::ui::terminal::{TerminalMode, is_interactive};
@@ -61,6 +61,10 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     let configured = config.as_ref().map(|config| config.sound.clone()).unwrap_or_default();
     let (notices, notices_received) = mpsc::channel(NOTICES);
     let sound = open_sound(arguments, &purpose, &configured, notices)?;
+    let access = match (&config, &paths) {
+        (Some(config), Some(paths)) => Some(GatewayAccess::configured(config, &paths.config_file())?),
+        (None, _) | (_, None) => None,
+    };
     // Only now, so that nothing is written when a device is missing.
     let kept = paths.as_ref().map(|paths| passphrase::identity(arguments, paths)).transpose()?.flatten();
     let folder = paths.as_ref().map(|paths| paths.folder().to_owned());
@@ -80,10 +84,10 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     read_inputs(&purpose, person, inputs).map_err(Failure::System)?;
     let face = Face::new(purpose, printer, person);
     let result = runtime()?.block_on(async {
-        let (settings, reach) = match (direct, config) {
-            (Some(direct), _) => direct_phone(direct, arguments, auto_answer).await?,
-            (None, Some(config)) => gateway_phone(config, instance, auto_answer),
-            (None, None) => return Err(Failure::NobodyToAsk("the account")),
+        let (settings, reach) = match (direct, config, access) {
+            (Some(direct), _, _) => direct_phone(direct, arguments, auto_answer).await?,
+            (None, Some(config), Some(access)) => gateway_phone(config, access, instance, auto_answer),
+            (None, _, _) => return Err(Failure::NobodyToAsk("the account")),
         };
         let (face, sound) = driver::run(settings, kept, reach, sound, inputs_received, notices_received, face).await;
         let outcome = face.outcome();
@@ -115,23 +119,15 @@ fn nobody_may_ring(contacts: &Contacts) -> bool {
 ///
 /// # Errors
 /// When the gateway cannot be reached or trusted, or refuses the account.
-pub(super) fn check_account(config: &PhoneConfig) -> Result<(), Failure> {
-    let copy = PhoneConfig {
-        address: config.address.clone(),
-        password: Secret::new(config.password.expose().to_owned()),
-        gateway: config.gateway.clone(),
-        pin: config.pin,
-        sound: SoundConfig::default(),
-        hide_from: config.hide_from,
-    };
+pub(super) fn check_account(account: Account, access: GatewayAccess) -> Result<(), Failure> {
     let (_no_notices, notices) = mpsc::channel(1);
     // Kept open: a closed channel of inputs is not a wish to stop.
     let (_no_inputs, inputs) = mpsc::channel(1);
     let sound = Sound::open(MicrophoneChoice::Silence, SpeakerChoice::Nowhere, Box::new(|_| {}))?;
     let face = Face::new(Purpose::Check, Printer::silent(), false);
+    let settings = Settings { mode: Mode::Gateway(account), auto_answer: false, today: SystemTime::now() };
     runtime()?.block_on(async {
-        let (settings, reach) = gateway_phone(copy, random_instance(), false);
-        driver::run(settings, Kept::default(), reach, sound, inputs, notices, face).await.0.outcome()
+        driver::run(settings, Kept::default(), Reach::Gateway(access), sound, inputs, notices, face).await.0.outcome()
     })
 }
 
@@ -142,7 +138,7 @@ fn own_kept(kept: Option<KeptIdentity>, folder: Option<&Path>, hide_from: bool) 
     Ok(Kept { identity: Some(kept.identity), contacts: Some(contacts), hide_from })
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::System)
 }
 
@@ -163,17 +159,15 @@ fn open_sound(
     Ok(Sound::open(microphone, speaker, notify)?)
 }
 
-fn gateway_phone(config: PhoneConfig, instance: String, auto_answer: bool) -> (Settings, Reach) {
-    let PhoneConfig { address, password, gateway, pin, .. } = config;
-    let domain = address.domain().as_str().to_owned();
-    let trust = pin.map_or_else(|| Trust::Domain(domain.clone()), Trust::Pin);
-    let account = Account { name: address.name().as_str().to_owned(), domain, password, instance };
-    let settings = Settings { mode: Mode::Gateway(account), auto_answer, today: SystemTime::now() };
-    (settings, gateway_reach(gateway, trust))
-}
-
-fn gateway_reach(gateway: HostPort, trust: Trust) -> Reach {
-    Reach::Gateway { gateway, trust }
+fn gateway_phone(config: PhoneConfig, access: GatewayAccess, instance: String, auto_answer: bool) -> (Settings, Reach) {
+    let PhoneConfig { address, credential, .. } = config;
+    let proof = match credential {
+        Credential::Password(password) => Proof::Password(password),
+        Credential::DeviceKey(_) => Proof::DeviceKey,
+    };
+    let (name, domain) = (address.name().to_string(), address.domain().to_string());
+    let mode = Mode::Gateway(Account { name, domain, proof, instance });
+    (Settings { mode, auto_answer, today: SystemTime::now() }, Reach::Gateway(access))
 }
 
 async fn direct_phone(
@@ -208,7 +202,7 @@ fn is_instance(text: &str) -> bool {
 }
 
 /// A version 4 UUID (RFC 9562 §5.4) as a URN.
-fn random_instance() -> String {
+pub(super) fn random_instance() -> String {
     let mut bytes = [0; 16];
     rand_core::RngCore::fill_bytes(&mut OsRng.unwrap_err(), &mut bytes);
     bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -5,12 +5,18 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 
-use undertone_config::{AccountAddress, Environment, HostPort, PhoneConfig, PhonePaths, Pin, Secret, SoundConfig};
+use undertone_config::{
+    AccountAddress, Credential, Environment, HostPort, PhoneConfig, PhonePaths, Pin, Secret, SoundConfig,
+};
 
 use super::arguments::{Arguments, Setup, gateway_of};
-use super::{Failure, passphrase, say};
+use super::{Failure, passphrase, say, session};
+use crate::core::phone_settings::{Account, Proof};
+use crate::keeping::error::KeptError;
 use crate::keeping::identity_file::{exists, identity_path};
+use crate::net::gateway_access::GatewayAccess;
 use crate::ui::prompt::{ask, ask_unseen, read_secret};
 use crate::ui::terminal::is_interactive;
 
@@ -30,6 +36,7 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
     }
     let paths = paths(arguments)?;
     let file = paths.config_file();
+    refuse_joined(&file)?;
     let mut input = io::stdin().lock();
     let mut out = io::stdout().lock();
     let asking = is_interactive() && !wanted.password_stdin;
@@ -40,7 +47,7 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
     let config = PhoneConfig { hide_from: configured(arguments).is_some_and(|before| before.hide_from), ..config };
     drop((input, out));
     if !wanted.offline {
-        super::session::check_account(&config)?;
+        check(&config, &file)?;
     }
     config.save(&file)?;
     let key_code = made_identity(arguments, &paths)?;
@@ -55,6 +62,25 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
         say(&format!("Saved in {}. Next: `undertone listen`, or `undertone call NAME@GATEWAY`.", file.display()));
     }
     Ok(())
+}
+
+/// An account that joined by a link has no password to type again, so it is not written over.
+fn refuse_joined(file: &Path) -> Result<(), Failure> {
+    let joined = PhoneConfig::load(file).is_ok_and(|config| matches!(config.credential, Credential::DeviceKey(_)));
+    if joined { Err(KeptError::HasAccount { file: file.to_owned() }.into()) } else { Ok(()) }
+}
+
+/// Signs in once with what is about to be saved.
+fn check(config: &PhoneConfig, file: &Path) -> Result<(), Failure> {
+    let Credential::Password(password) = &config.credential else { return Ok(()) };
+    let account = Account {
+        name: config.address.name().to_string(),
+        domain: config.address.domain().to_string(),
+        proof: Proof::Password(Secret::new(password.expose().to_owned())),
+        instance: session::random_instance(),
+    };
+    let access = GatewayAccess { config_file: None, ..GatewayAccess::configured(config, file)? };
+    session::check_account(account, access)
 }
 
 /// Makes the identity if there is none, and a keystore or a passphrase for it; its key code. One that exists is left alone.
@@ -131,7 +157,8 @@ fn collect<I: BufRead, O: Write>(
         }
         (None, None) => person.password()?,
     };
-    Ok(PhoneConfig { address, password, gateway, pin, sound, hide_from: false })
+    let credential = Credential::Password(password);
+    Ok(PhoneConfig { address, credential, gateway, pin, operator: None, next: None, sound, hide_from: false })
 }
 
 impl<I: BufRead, O: Write> Person<'_, I, O> {
@@ -186,7 +213,7 @@ mod tests {
         let config = collect(&wanted, None, SoundConfig::default(), nobody()).unwrap();
         assert_eq!(config.address.to_string(), "alice@gw.example");
         assert_eq!(config.gateway.to_string(), "127.0.0.1:7061");
-        assert_eq!(config.password.expose(), "secret");
+        assert!(matches!(&config.credential, Credential::Password(password) if password.expose() == "secret"));
         assert!(config.pin.is_some());
     }
 
@@ -226,7 +253,7 @@ mod tests {
         let person = Person { terminal: Some((&mut input, &mut out)) };
         let config = collect(&Setup::default(), None, SoundConfig::default(), person).unwrap();
         assert_eq!(config.gateway.to_string(), "gw.example:5061");
-        assert_eq!(config.password.expose(), "secret");
+        assert!(matches!(&config.credential, Credential::Password(password) if password.expose() == "secret"));
         let asked = String::from_utf8(out).unwrap();
         assert!(asked.contains("[gw.example:5061]") && !asked.contains("secret"), "{asked}");
         assert_eq!(asked.matches("Your address").count(), 2);

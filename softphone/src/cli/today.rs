@@ -13,6 +13,11 @@ pub(super) fn today() -> Date {
     day_of(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
+/// The last day, at least in part, before a time in seconds since 1970.
+pub(super) fn last_day(until_s: u64) -> Date {
+    day_of(until_s.saturating_sub(1))
+}
+
 fn day_of(seconds: u64) -> Date {
     let day = i32::try_from(EPOCH_DAY + seconds / SECONDS_PER_DAY).ok();
     day.and_then(|day| Date::from_julian_day(day).ok()).unwrap_or(Date::MAX)
@@ -28,5 +33,12 @@ mod tests {
         assert_eq!(day_of(1_795_651_199).to_string(), "2026-11-25");
         assert_eq!(day_of(1_795_651_200).to_string(), "2026-11-26");
         assert_eq!(day_of(u64::MAX / 2), Date::MAX);
+    }
+
+    #[test]
+    fn what_is_over_at_midnight_was_good_until_the_day_before() {
+        assert_eq!(last_day(1_795_651_200).to_string(), "2026-11-25");
+        assert_eq!(last_day(1_795_651_201).to_string(), "2026-11-26");
+        assert_eq!(last_day(0).to_string(), "1970-01-01");
     }
 }

@@ -32,6 +32,8 @@ pub enum Event {
         /// The address under which this phone can be called.
         address: String,
     },
+    /// The gateway announced a new key for itself that its operator has not signed. The phone goes on as before.
+    FalseAnnouncement,
     /// A call to someone was started here.
     Calling {
         /// The call.
@@ -240,6 +242,16 @@ pub enum Trouble {
     ConnectionLost,
     /// The gateway does not know the account or its password is wrong.
     AccountRefused,
+    /// The gateway does not know this device's key for the account: it was revoked, or never let in.
+    DeviceNotAllowed,
+    /// Another device has joined with this invite.
+    InviteUsed,
+    /// The invite's days are over.
+    InviteExpired,
+    /// The gateway did not make this invite, or not for this account.
+    InviteUnknown,
+    /// The account has as many devices as it may have.
+    TooManyDevices,
     /// The gateway answered that it cannot serve this phone now.
     GatewayRefused,
 }
@@ -325,6 +337,7 @@ impl Event {
         match self {
             Self::NotConnected { .. } => "not_connected",
             Self::Ready { .. } => "ready",
+            Self::FalseAnnouncement => "false_announcement",
             Self::Calling { .. } => "calling",
             Self::Ringing { .. } => "ringing",
             Self::Connecting { .. } => "connecting",
@@ -358,6 +371,11 @@ impl Event {
                 None => format!("Not connected: {}", why.sentence()),
             },
             Self::Ready { address } => format!("Ready. You can be called at {address}."),
+            Self::FalseAnnouncement => {
+                "Warning: the gateway announced a new key that its operator has not signed. This phone ignores it; tell \
+                 the operator."
+                    .into()
+            }
             Self::Calling { to, .. } => format!("Calling {to} …"),
             Self::Ringing { at: Side::Here, other, .. } => format!("{other} is calling you."),
             Self::Ringing { at: Side::There, other, .. } => format!("Ringing at {other} …"),
@@ -418,6 +436,20 @@ impl Trouble {
             Self::ConnectionLost => "the connection to the gateway was lost.",
             Self::AccountRefused => {
                 "the gateway does not accept this account: check its name and password, and enter them again with `undertone setup`."
+            }
+            Self::DeviceNotAllowed => {
+                "this device is no longer allowed on this account: ask for a new link (`undertone device add` on another \
+                 of your devices, or your gateway's operator)."
+            }
+            Self::InviteUsed => {
+                "this link has been used by another device: ask for a new one, and if nobody of yours used it, say so to \
+                 whoever gave it to you."
+            }
+            Self::InviteExpired => "this link has expired: ask for a new one.",
+            Self::InviteUnknown => "the gateway does not know this link: ask for a new one.",
+            Self::TooManyDevices => {
+                "this account has as many devices as it may have: remove one first (`undertone device revoke` on another \
+                 of your devices)."
             }
             Self::GatewayRefused => "the gateway cannot serve this phone now.",
         }
@@ -603,7 +635,9 @@ mod tests {
         let mut events = vec![
             Event::NotConnected { why: Trouble::ConnectionLost, retry_in_s: Some(2) },
             Event::NotConnected { why: Trouble::AccountRefused, retry_in_s: None },
+            Event::NotConnected { why: Trouble::DeviceNotAllowed, retry_in_s: None },
             Event::Ready { address: other.clone() },
+            Event::FalseAnnouncement,
             Event::Calling { call, to: other.clone() },
             Event::Ringing { call, at: Side::Here, other: other.clone() },
             Event::Ringing { call, at: Side::There, other: other.clone() },

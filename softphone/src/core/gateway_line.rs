@@ -9,22 +9,26 @@
 //!   Closed: signed off, or the gateway is not the one of the configuration
 //! ```
 //! The delay doubles from one second to a minute and is jittered by half, so that the phones of a gateway that
-//! restarts do not come back in step. Wrong pin or password at the start is final: repeating cannot mend it.
+//! restarts do not come back in step. Wrong pin or password at the start is final: repeating cannot mend it. A device
+//! that is not allowed (any more) is final at any time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use rand_core::RngCore;
+use undertone_config::OperatorKey;
 use undertone_sip::registration::{self, Registration};
 use undertone_sip::user_agent::{FlowId, FlowIdentity, Login, TransactionId};
-use undertone_sip::wire::{End, Frame, Message, NameAddr, ParseError, Response, StreamFramer, Uri, parse};
+use undertone_sip::wire::{End, Frame, Headers, Message, NameAddr, ParseError, Response, StreamFramer, Uri, parse};
 
 use super::address;
 use super::event::{Event, NotDone, Trouble};
-use super::ice;
+use super::flow_name::FlowName;
 use super::line::{LineAction, PING, PONG, Road};
+use super::next_key::{Announcements, Heard};
 use super::phone_output::{FlowOpened, Target};
-use super::phone_settings::Account;
+use super::phone_settings::{Account, Proof};
+use super::refusal;
 
 /// First pause before connecting again.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -38,13 +42,13 @@ const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PONG_TIME: Duration = Duration::from_secs(10);
 /// Lifetime of the registration that is asked for.
 const EXPIRES_S: u32 = 600;
-/// Characters of a random name that stands for this phone on one flow (120 bits).
-const NAME_LEN: usize = 20;
 
 /// The line of a phone with an account.
 pub(super) struct GatewayLine<R> {
     account: String,
     domain: String,
+    has_password: bool,
+    announcements: Option<Announcements>,
     state: State,
     registration: Registration<R>,
     /// The request of the registration that is under way.
@@ -54,7 +58,7 @@ pub(super) struct GatewayLine<R> {
     was_ready: bool,
     ping_interval: Duration,
     last_flow: u64,
-    host: String,
+    name_on_flow: FlowName,
     actions: VecDeque<LineAction>,
 }
 
@@ -68,18 +72,25 @@ enum State {
 impl<R: RngCore> GatewayLine<R> {
     /// Begins to connect with the first [`Self::handle_timeout`].
     pub(super) fn new(account: Account, registration_rng: R, rng: &mut R, now: Instant) -> Self {
-        let Account { name, domain, password, instance } = account;
+        let Account { name, domain, proof, instance } = account;
+        let credentials = match proof {
+            Proof::Password(password) => Some(Login::new(name.clone(), password.expose())),
+            Proof::DeviceKey => None,
+        };
+        let has_password = credentials.is_some();
         let settings = registration::Settings {
             registrar: address::domain_uri(&domain),
             address: NameAddr::new(address::account_uri(&name, &domain)),
             instance,
             reg_id: 1,
             expires_s: EXPIRES_S,
-            credentials: Some(Login::new(name.clone(), password.expose())),
+            credentials,
         };
         Self {
             account: name,
             domain,
+            has_password,
+            announcements: None,
             state: State::Waiting { until: now },
             registration: Registration::new(settings, registration_rng),
             requested: None,
@@ -88,9 +99,14 @@ impl<R: RngCore> GatewayLine<R> {
             was_ready: false,
             ping_interval: PING_INTERVAL,
             last_flow: 0,
-            host: random_host(rng),
+            name_on_flow: FlowName::draw(rng),
             actions: VecDeque::new(),
         }
+    }
+
+    /// Keeps watch for a next key of the gateway, announced by its operator.
+    pub(super) fn listen_for_next_key(&mut self, operator: OperatorKey, newest: Option<u64>) {
+        self.announcements = Some(Announcements::new(&self.domain, operator, newest));
     }
 
     pub(super) fn handle_flow_opened(
@@ -104,12 +120,12 @@ impl<R: RngCore> GatewayLine<R> {
             self.actions.push_back(LineAction::Close { flow });
             return None;
         }
-        self.host = random_host(rng);
+        self.name_on_flow = FlowName::draw(rng);
         let ping_at = now + jittered(self.ping_interval, rng);
         self.state = State::Open { flow, framer: StreamFramer::new(End::Client), ping_at, pong_until: None };
         let contact = self.contact(rng);
         self.registration.handle_flow_opened(flow, contact.clone(), now);
-        Some(FlowIdentity { transport: opened.transport, sent_by: self.host.clone(), contact })
+        Some(FlowIdentity { transport: opened.transport, sent_by: self.name_on_flow.host().to_owned(), contact })
     }
 
     pub(super) fn handle_flow_closed(&mut self, flow: FlowId, why: Trouble, rng: &mut impl RngCore, now: Instant) {
@@ -152,6 +168,9 @@ impl<R: RngCore> GatewayLine<R> {
     pub(super) fn handle_response(&mut self, transaction: TransactionId, response: &Response, now: Instant) {
         if self.requested == Some(transaction) && response.status >= 200 {
             self.requested = None;
+            if response.status < 300 {
+                self.hear_announcement(&response.headers);
+            }
             self.registration.handle_response(response, now);
         }
     }
@@ -220,10 +239,9 @@ impl<R: RngCore> GatewayLine<R> {
         }
     }
 
-    /// A fresh name at this flow's random host: neither tells anything about the phone.
+    /// Where this phone is reached in one dialog.
     pub(super) fn contact(&self, rng: &mut impl RngCore) -> Uri {
-        let name = ice::draw_text(rng, NAME_LEN).replace(['+', '/'], "x");
-        address::account_uri(&name, &format!("{};transport=tls", self.host))
+        self.name_on_flow.contact(rng)
     }
 
     pub(super) fn own_uri(&self) -> Uri {
@@ -257,12 +275,8 @@ impl<R: RngCore> GatewayLine<R> {
                     self.actions.push_back(LineAction::Show(Event::Ready { address }));
                 }
             }
-            registration::Event::Refused { status, .. } => {
-                let why = match status {
-                    401 | 403 | 404 | 407 => Trouble::AccountRefused,
-                    _ => Trouble::GatewayRefused,
-                };
-                self.drop_flow(why, rng, now);
+            registration::Event::Refused { status, reason } => {
+                self.drop_flow(refusal::trouble(status, &reason, self.has_password), rng, now);
             }
             // The gateway answered that it cannot: the flow is good, the registration tries again by itself.
             registration::Event::Failed { status: Some(_), retry_in } => {
@@ -279,6 +293,14 @@ impl<R: RngCore> GatewayLine<R> {
             }
             registration::Event::Lost => {}
             registration::Event::Unregistered => self.actions.push_back(LineAction::SignedOff),
+        }
+    }
+
+    fn hear_announcement(&mut self, headers: &Headers) {
+        match self.announcements.as_mut().map_or(Heard::Nothing, |announcements| announcements.hear(headers)) {
+            Heard::Nothing => {}
+            Heard::Announced(next) => self.actions.push_back(LineAction::KeepNextPin(next)),
+            Heard::NotSigned => self.actions.push_back(LineAction::Show(Event::FalseAnnouncement)),
         }
     }
 
@@ -307,7 +329,8 @@ impl<R: RngCore> GatewayLine<R> {
     }
 
     fn lose(&mut self, why: Trouble, rng: &mut impl RngCore, now: Instant) {
-        let hopeless = matches!(why, Trouble::GatewayNotTrusted | Trouble::AccountRefused) && !self.was_ready;
+        let hopeless = why == Trouble::DeviceNotAllowed
+            || matches!(why, Trouble::GatewayNotTrusted | Trouble::AccountRefused) && !self.was_ready;
         let before = std::mem::replace(&mut self.state, State::Closed);
         match before {
             State::Opening { .. } => self.registration.handle_flow_failed(now),
@@ -337,10 +360,4 @@ fn retry_pause(failures: u32, rng: &mut impl RngCore) -> Duration {
 /// ± 20 %.
 fn jittered(interval: Duration, rng: &mut impl RngCore) -> Duration {
     interval * (800 + rng.next_u32() % 401) / 1000
-}
-
-/// A host that exists nowhere (RFC 2606 §2).
-fn random_host(rng: &mut impl RngCore) -> String {
-    let name: String = (0..NAME_LEN).map(|_| char::from(b'a' + (rng.next_u32() % 16) as u8)).collect();
-    format!("{name}.invalid")
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use rand_core::RngCore;
+use undertone_config::{AnnouncedPin, OperatorKey};
 use undertone_media::verify::AddressHash;
 use undertone_sip::user_agent::{FlowId, FlowIdentity, TransactionId};
 use undertone_sip::wire::{Message, ParseError, Request, Response, Uri};
@@ -37,6 +38,8 @@ pub(super) enum LineAction {
     Transmit { flow: FlowId, bytes: Vec<u8> },
     /// A request for the user agent to carry through.
     Request { flow: FlowId, request: Box<Request> },
+    /// Keep the gateway's next key.
+    KeepNextPin(AnnouncedPin),
     /// Tell the person.
     Show(Event),
     /// The gateway knows that this phone is gone.
@@ -56,6 +59,13 @@ impl<R: RngCore> Line<R> {
         match mode {
             Mode::Gateway(account) => Self::Gateway(Box::new(GatewayLine::new(account, registration_rng, rng, now))),
             Mode::Direct(direct) => Self::Direct(DirectLine::new(direct)),
+        }
+    }
+
+    pub(super) fn listen_for_next_key(&mut self, operator: OperatorKey, newest: Option<u64>) {
+        match self {
+            Self::Gateway(line) => line.listen_for_next_key(operator, newest),
+            Self::Direct(_) => {}
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use rand_core::RngCore;
+use undertone_config::OperatorKey;
 use undertone_media::verify::IdentityKey;
 use undertone_sip::user_agent::{self, FlowId, SessionId, UserAgent};
 use undertone_sip::wire::{Message, ParseError, Response};
@@ -96,6 +97,11 @@ impl<R: RngCore> Phone<R> {
     pub fn set_identity(&mut self, identity: IdentityKey) {
         self.identity = identity;
         self.keeps_identity = true;
+    }
+
+    /// Keeps watch for a next key of the gateway, announced under `operator`'s key with a number above `newest`.
+    pub fn listen_for_next_key(&mut self, operator: OperatorKey, newest: Option<u64>) {
+        self.line.listen_for_next_key(operator, newest);
     }
 
     /// Whether all calls hide from gateways who calls.
@@ -268,6 +274,7 @@ impl<R: RngCore> Phone<R> {
                 let transaction = self.user_agent.request(flow, *request, now);
                 self.line.handle_requested(transaction);
             }
+            LineAction::KeepNextPin(next) => self.output(Output::KeepNextPin(next)),
             LineAction::Show(event) => self.show(event),
             LineAction::SignedOff => self.stopping = self.stopping.map(|_| now),
         }

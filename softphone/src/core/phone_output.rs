@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use undertone_config::AnnouncedPin;
 use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::contacts::ContactChange;
@@ -32,6 +33,8 @@ pub enum Output {
         /// One message or keep-alive.
         bytes: Vec<u8>,
     },
+    /// Keep the gateway's next key and trust it from the next connection on, beside its present one.
+    KeepNextPin(AnnouncedPin),
     /// For the media thread.
     Media(MediaCommand),
     /// Keep this change of the contacts, then tell the phone with `Phone::handle_contacts`; if it was refused or could

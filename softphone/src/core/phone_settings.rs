@@ -31,10 +31,19 @@ pub struct Account {
     pub name: String,
     /// The part after the `@`: the gateway's domain.
     pub domain: String,
-    /// The generated password.
-    pub password: Secret,
+    /// How it proves itself.
+    pub proof: Proof,
     /// Names this phone among the phones of the account: a random `urn:uuid:…`, new for every account (RFC 5626 §4.1).
     pub instance: String,
+}
+
+/// How an account proves itself to its gateway.
+#[derive(Debug)]
+pub enum Proof {
+    /// By its generated password.
+    Password(Secret),
+    /// By the key of this device, which the shell shows when it connects; nothing is said about it on the flow.
+    DeviceKey,
 }
 
 /// Phone to phone without a gateway.

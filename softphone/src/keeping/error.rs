@@ -53,6 +53,24 @@ pub enum KeptError {
         /// The file.
         file: PathBuf,
     },
+    /// The configuration names a device key that is not there.
+    #[error(
+        "the key of this device, {}, is missing: put it back, or move phone.toml away and join again with a new link",
+        file.display()
+    )]
+    NoDeviceKey {
+        /// Where it should be.
+        file: PathBuf,
+    },
+    /// The profile is set up already.
+    #[error("{} sets up an account already: use `--profile DIR` for a second one", file.display())]
+    HasAccount {
+        /// The configuration.
+        file: PathBuf,
+    },
+    /// The cryptography library made no key.
+    #[error("no key for this device could be made ({0}): try again")]
+    KeyNotMade(#[source] rcgen::Error),
     /// The contacts were kept under another identity.
     #[error(
         "{} was kept under another identity: import that identity, or move the file away and add the contacts anew",

@@ -15,7 +15,8 @@ use super::seal::{self, Cost, Magic, Opener, SealError, SealKey};
 
 const MAGIC: &Magic = b"undertone id\0\0\0\x01";
 const KEY_LEN: usize = 32;
-const CONTENT_LEN: usize = 2 * KEY_LEN;
+/// Octets of both keys together.
+pub(super) const CONTENT_LEN: usize = 2 * KEY_LEN;
 /// Longer files are not read. More than this version writes, so that a newer file is told as one.
 const MAX_FILE_LEN: u64 = 4_096;
 
@@ -45,6 +46,19 @@ impl KeptIdentity {
         let sealed = read(file, MAX_FILE_LEN)?;
         let content =
             seal::open(MAGIC, &sealed, Opener::Passphrase(passphrase, cost)).map_err(|why| named(why, file))?;
+        Self::from_content(&content).ok_or_else(|| KeptError::Damaged { file: file.to_owned() })
+    }
+
+    /// Both keys, to be sealed.
+    pub(super) fn content(&self) -> Zeroizing<[u8; CONTENT_LEN]> {
+        let mut content = Zeroizing::new([0; CONTENT_LEN]);
+        content[..KEY_LEN].copy_from_slice(self.identity.to_bytes().as_ref());
+        content[KEY_LEN..].copy_from_slice(self.contacts_key.expose());
+        content
+    }
+
+    /// From what [`content`](Self::content) gave; `None` if it has another length.
+    pub(super) fn from_content(content: &[u8]) -> Option<Self> {
         let mut keys = content.chunks_exact(KEY_LEN).map(|key| {
             let mut copy = Zeroizing::new([0; KEY_LEN]);
             copy.copy_from_slice(key);
@@ -52,9 +66,9 @@ impl KeptIdentity {
         });
         match (content.len(), keys.next(), keys.next()) {
             (CONTENT_LEN, Some(identity), Some(contacts)) => {
-                Ok(Self { identity: IdentityKey::from_bytes(&identity), contacts_key: SealKey::new(contacts) })
+                Some(Self { identity: IdentityKey::from_bytes(&identity), contacts_key: SealKey::new(contacts) })
             }
-            _ => Err(KeptError::Damaged { file: file.to_owned() }),
+            _ => None,
         }
     }
 
@@ -138,9 +152,7 @@ impl KeptIdentity {
     }
 
     fn seal<R: RngCore>(&self, passphrase: &Secret, cost: Cost, rng: &mut R) -> Result<Vec<u8>, KeptError> {
-        let mut content = Zeroizing::new([0; CONTENT_LEN]);
-        content[..KEY_LEN].copy_from_slice(self.identity.to_bytes().as_ref());
-        content[KEY_LEN..].copy_from_slice(self.contacts_key.expose());
+        let content = self.content();
         seal::seal(MAGIC, content.as_ref(), Opener::Passphrase(passphrase, cost), rng).map_err(|_| KeptError::NoMemory)
     }
 }

@@ -78,6 +78,14 @@ pub fn forget(name: &str) -> Result<(), KeystoreError> {
     with_keystore(move || Entry::new(SERVICE, &name)?.delete_credential())
 }
 
+/// Whether there is one.
+///
+/// # Errors
+/// When there is none.
+pub fn find() -> Result<(), KeystoreError> {
+    with_keystore(|| Ok(()))
+}
+
 fn with_keystore<T: Send + 'static>(
     work: impl FnOnce() -> keyring::Result<T> + Send + 'static,
 ) -> Result<T, KeystoreError> {

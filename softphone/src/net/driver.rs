@@ -17,17 +17,17 @@ use rand_core::{OsRng, TryRngCore};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
-use undertone_config::HostPort;
+use undertone_config::ConfigError;
 use undertone_media::verify::IdentityKey;
 use undertone_sip::user_agent::{FlowId, Transport};
 
 use super::direct::{DirectEvent, DirectSockets, Peers};
 use super::flow::{Flow, FlowEvent, Stream};
+use super::gateway_access::GatewayAccess;
 use super::media_socket::MediaSocket;
 use super::media_thread::{MediaThread, SystemRng};
 use super::signals::stop_asked;
-use super::tls::{self, ConnectError};
-use super::trust::Trust;
+use super::tls::{ConnectError, Connected};
 use crate::audio::{Sound, SoundNotice};
 use crate::core::call::CallId;
 use crate::core::checking::NotKept;
@@ -54,12 +54,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub enum Reach {
     /// Through this gateway.
-    Gateway {
-        /// Where it listens.
-        gateway: HostPort,
-        /// How it proves who it is.
-        trust: Trust,
-    },
+    Gateway(GatewayAccess),
     /// Directly.
     Direct(DirectSockets),
 }
@@ -94,6 +89,8 @@ pub trait Observer {
     fn see_sound(&mut self, notice: SoundNotice);
     /// The gateway could not be reached, in detail; [`Event::NotConnected`] follows.
     fn see_connect_error(&mut self, error: ConnectError);
+    /// Something that changed could not be kept for the next run.
+    fn see_unkept(&mut self, error: ConfigError);
     /// A line was not understood.
     fn see_mistake(&mut self, why: String);
     /// What a key means now.
@@ -118,6 +115,11 @@ pub async fn run<O: Observer>(
     let mut phone = Phone::new(settings, [OsRng.unwrap_err(), OsRng.unwrap_err(), OsRng.unwrap_err()], Instant::now());
     if let Some(identity) = kept.identity {
         phone.set_identity(identity);
+    }
+    if let Reach::Gateway(access) = &reach
+        && let Some((operator, newest)) = access.operator()
+    {
+        phone.listen_for_next_key(operator, newest);
     }
     phone.set_hide_from(kept.hide_from);
     let contacts = kept.contacts.map(|(file, contacts)| {
@@ -154,6 +156,7 @@ enum Happening {
     Flow(FlowEvent),
     Direct(DirectEvent),
     Opened { flow: FlowId, transport: Transport, stream: Box<dyn Stream>, remote: Option<SocketAddr> },
+    GatewayOpened { flow: FlowId, connected: Box<Connected> },
     GatewayFailed { flow: FlowId, error: ConnectError },
     PeerFailed { flow: FlowId },
 }
@@ -295,6 +298,12 @@ impl<O: Observer> Driver<O> {
                     self.start_flow(flow, transport, stream, remote, now);
                 }
             }
+            Happening::GatewayOpened { flow, connected } => {
+                if self.opening.remove(&flow) {
+                    self.change_access(|access| access.proved(connected.key));
+                    self.start_flow(flow, Transport::Tls, Box::new(connected.stream), None, now);
+                }
+            }
             Happening::GatewayFailed { flow, error } => {
                 if self.opening.remove(&flow) {
                     let trouble = error.trouble();
@@ -357,7 +366,7 @@ impl<O: Observer> Driver<O> {
     fn report_opened(&mut self, flow: FlowId, transport: Transport, remote: Option<SocketAddr>, now: Instant) {
         let direct = match (&self.reach, remote) {
             (Reach::Direct(sockets), Some(remote)) => Some(DirectAddresses { local: sockets.local(), remote }),
-            (Reach::Direct(_) | Reach::Gateway { .. }, _) => None,
+            (Reach::Direct(_) | Reach::Gateway(_), _) => None,
         };
         self.phone.handle_flow_opened(flow, FlowOpened { transport, direct }, now);
     }
@@ -369,6 +378,7 @@ impl<O: Observer> Driver<O> {
                 Output::OpenFlow { flow, target } => self.open_flow(flow, target),
                 Output::CloseFlow { flow } => self.close_flow(flow),
                 Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
+                Output::KeepNextPin(next) => self.change_access(|access| access.keep_announced(next)),
                 Output::Media(command) => self.media_command(command),
                 Output::Keep(change) => self.keep(change),
                 Output::Ui(event) => {
@@ -378,6 +388,15 @@ impl<O: Observer> Driver<O> {
                     }
                 }
             }
+        }
+    }
+
+    /// What cannot be kept counts all the same until the phone stops.
+    fn change_access(&mut self, change: impl FnOnce(&mut GatewayAccess) -> Result<(), ConfigError>) {
+        if let Reach::Gateway(access) = &mut self.reach
+            && let Err(error) = change(access)
+        {
+            self.observer.see_unkept(error);
         }
     }
 
@@ -400,15 +419,12 @@ impl<O: Observer> Driver<O> {
                     let _ = happenings.send(happening).await;
                 });
             }
-            (Target::Gateway, Reach::Gateway { gateway, trust }) => {
-                let (gateway, trust) = (gateway.clone(), trust.clone());
+            (Target::Gateway, Reach::Gateway(access)) => {
+                let access = access.clone();
                 self.opening.insert(flow);
                 tokio::spawn(async move {
-                    let happening = match tls::connect(&gateway, &trust).await {
-                        Ok(stream) => {
-                            let transport = Transport::Tls;
-                            Happening::Opened { flow, transport, stream: Box::new(stream), remote: None }
-                        }
+                    let happening = match access.connect().await {
+                        Ok(connected) => Happening::GatewayOpened { flow, connected: Box::new(connected) },
                         Err(error) => Happening::GatewayFailed { flow, error },
                     };
                     let _ = happenings.send(happening).await;
@@ -465,7 +481,7 @@ impl<O: Observer> Driver<O> {
         // Calls without gateway share one port: the last one must have let go of it.
         self.ending.drain(..).for_each(|thread| drop(thread.join()));
         let socket = match &self.reach {
-            Reach::Gateway { .. } => MediaSocket::for_relay(),
+            Reach::Gateway(_) => MediaSocket::for_relay(),
             Reach::Direct(sockets) => sockets.media().share(),
         };
         let sound = self.sound.begin_call();

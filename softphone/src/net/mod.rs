@@ -2,7 +2,9 @@
 
 pub mod direct;
 pub mod driver;
+pub mod errand;
 pub mod flow;
+pub mod gateway_access;
 pub mod media_socket;
 pub mod media_thread;
 pub mod signals;

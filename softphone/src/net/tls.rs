@@ -12,10 +12,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use undertone_config::HostPort;
+use undertone_config::{HostPort, Pin};
 
-use super::trust::{ALPN_SIP, Trust, TrustError};
+use super::trust::{ALPN_SIP, Trust, TrustError, key_of};
 use crate::core::event::Trouble;
+use crate::keeping::device_key::DeviceKey;
 
 /// How long a name server may take.
 const NAME_TIMEOUT: Duration = Duration::from_secs(5);
@@ -92,12 +93,21 @@ impl ConnectError {
     }
 }
 
-/// Connects to the gateway and checks that it is the right one.
+/// A connection to the gateway.
+#[derive(Debug)]
+pub struct Connected {
+    /// Its bytes.
+    pub stream: TlsStream<TcpStream>,
+    /// The key that the gateway proved.
+    pub key: Option<Pin>,
+}
+
+/// Connects to the gateway and checks that it is the right one; shows it the key of this device.
 ///
 /// # Errors
 /// In words a person can act on.
-pub async fn connect(gateway: &HostPort, trust: &Trust) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let config = trust.client_config()?;
+pub async fn connect(gateway: &HostPort, trust: &Trust, device: Option<&DeviceKey>) -> Result<Connected, ConnectError> {
+    let config = trust.client_config(device)?;
     let tcp = connect_tcp(gateway).await?;
     // Without it a call set-up waits for delayed acknowledgements.
     let _ = tcp.set_nodelay(true);
@@ -113,10 +123,12 @@ pub async fn connect(gateway: &HostPort, trust: &Trust) -> Result<TlsStream<TcpS
         Ok(Err(error)) => return Err(worded(&error, gateway, trust)),
         Err(_) => return Err(not_a_gateway("it does not answer in TLS".to_owned())),
     };
-    if stream.get_ref().1.alpn_protocol() != Some(ALPN_SIP) {
+    let session = stream.get_ref().1;
+    if session.alpn_protocol() != Some(ALPN_SIP) {
         return Err(not_a_gateway("it does not offer SIP".to_owned()));
     }
-    Ok(stream)
+    let key = session.peer_certificates().and_then(|chain| chain.first()).and_then(key_of);
+    Ok(Connected { stream, key })
 }
 
 async fn connect_tcp(gateway: &HostPort) -> Result<TcpStream, ConnectError> {
@@ -168,7 +180,6 @@ fn plain(error: &io::Error) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use tokio::net::TcpListener;
-    use undertone_config::Pin;
 
     use super::*;
 
@@ -177,7 +188,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway: HostPort = listener.local_addr().unwrap().to_string().parse().unwrap();
         drop(listener);
-        let error = connect(&gateway, &pin()).await.unwrap_err();
+        let error = connect(&gateway, &pin(), None).await.unwrap_err();
         assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains(&gateway.to_string()), "{error}");
         assert!(!error.to_string().contains("os error"), "{error}");
@@ -185,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_is_named() {
-        let error = connect(&"nobody.invalid:5061".parse().unwrap(), &pin()).await.unwrap_err();
+        let error = connect(&"nobody.invalid:5061".parse().unwrap(), &pin(), None).await.unwrap_err();
         assert!(matches!(error, ConnectError::NameNotFound { .. }), "{error}");
     }
 
@@ -198,11 +209,11 @@ mod tests {
             tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 mail.example ESMTP\r\n").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
         });
-        let error = connect(&gateway, &pin()).await.unwrap_err();
+        let error = connect(&gateway, &pin(), None).await.unwrap_err();
         assert!(matches!(error, ConnectError::NotAGateway { .. }), "{error}");
     }
 
     fn pin() -> Trust {
-        Trust::Pin(Pin::from_sha256([1; 32]))
+        Trust::Pin(Pin::from_sha256([1; 32]).into())
     }
 }

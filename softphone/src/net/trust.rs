@@ -1,5 +1,6 @@
-//! Whom this phone takes for its gateway: the key pinned in its configuration, or, without a pin, the certificate a
-//! public authority issued for the address's domain (RFC 5922; never the name a DNS record points to).
+//! Whom this phone takes for its gateway: the key pinned in its configuration or the next one its operator announced,
+//! or, without a pin, the certificate a public authority issued for the address's domain (RFC 5922; never the name a DNS
+//! record points to); and by which key of its own this device is known there.
 //!
 //! A pin replaces the chain and the name, nothing else: the certificate's dates and the handshake's signature are
 //! checked all the same.
@@ -15,16 +16,33 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use undertone_config::Pin;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::keeping::device_key::DeviceKey;
+
 /// RFC 7301 identification of SIP, as registered by RFC 7443 and RFC 8446's registry.
 pub const ALPN_SIP: &[u8] = b"sip/2";
 
 /// How the gateway proves who it is.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// By this key.
-    Pin(Pin),
+    /// By its key.
+    Pin(Pinned),
     /// By a certificate of a public authority for this domain.
     Domain(String),
+}
+
+/// The keys that are taken for the gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// The one it has.
+    pub pin: Pin,
+    /// The one it will have, announced by its operator.
+    pub next: Option<Pin>,
+}
+
+impl From<Pin> for Pinned {
+    fn from(pin: Pin) -> Self {
+        Self { pin, next: None }
+    }
 }
 
 /// Why no connection can even be tried.
@@ -42,25 +60,35 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// The TLS settings: version 1.3 only, post-quantum key exchange first, no tickets kept.
+    /// The TLS settings: version 1.3 only, post-quantum key exchange first, no tickets kept. A gateway that asks for
+    /// it is shown `device`; without one, none.
     ///
     /// # Errors
     /// When the system offers nothing to check a certificate against.
-    pub fn client_config(&self) -> Result<ClientConfig, TrustError> {
+    pub fn client_config(&self, device: Option<&DeviceKey>) -> Result<ClientConfig, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self {
-            Self::Pin(pin) => Arc::new(PinnedKey::new(*pin, &provider)),
+            Self::Pin(pinned) => Arc::new(PinnedKey::new(*pinned, &provider)),
             Self::Domain(_) => native_roots(&provider)?,
         };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let unusable = |error: Error| TrustError::Tls(error.to_string());
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(|error| TrustError::Tls(error.to_string()))?
+            .map_err(unusable)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match device {
+            Some(device) => {
+                let (certificate, key) = device.identification();
+                builder.with_client_auth_cert(certificate, key).map_err(unusable)?
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![ALPN_SIP.to_vec()];
-        // A ticket kept from one connection and shown on the next would link the two.
+        // A ticket kept from one connection and shown on the next would link the two; and a device that was revoked
+        // must not come back by one.
         config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
         Ok(config)
     }
 }
@@ -76,18 +104,31 @@ fn native_roots(provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifi
         .map_err(|error| TrustError::Tls(error.to_string()))
 }
 
-/// Accepts exactly one public key.
+/// The key of a certificate, as a pin names it; `None` if it cannot be read.
+#[must_use]
+pub fn key_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
+    let (rest, certificate) = X509Certificate::from_der(certificate).ok()?;
+    rest.is_empty().then(|| hashed(&certificate))
+}
+
+fn hashed(certificate: &X509Certificate<'_>) -> Pin {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, certificate.public_key().raw).as_ref());
+    Pin::from_sha256(hash)
+}
+
+/// Accepts the pinned public keys and no other.
 #[derive(Debug)]
 pub struct PinnedKey {
-    pin: Pin,
+    pinned: Pinned,
     algorithms: rustls::crypto::WebPkiSupportedAlgorithms,
 }
 
 impl PinnedKey {
-    /// A verifier for one pin.
+    /// A verifier for these keys.
     #[must_use]
-    pub fn new(pin: Pin, provider: &CryptoProvider) -> Self {
-        Self { pin, algorithms: provider.signature_verification_algorithms }
+    pub fn new(pinned: Pinned, provider: &CryptoProvider) -> Self {
+        Self { pinned, algorithms: provider.signature_verification_algorithms }
     }
 }
 
@@ -106,7 +147,8 @@ impl ServerCertVerifier for PinnedKey {
             return Err(CertificateError::BadEncoding.into());
         }
         // The pin first: the dates of a stranger's certificate are of no interest. A pin is no secret.
-        if digest(&SHA256, certificate.public_key().raw).as_ref() != self.pin.as_bytes() {
+        let shown = hashed(&certificate);
+        if shown != self.pinned.pin && Some(shown) != self.pinned.next {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -150,15 +192,16 @@ mod tests {
 
     use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
     use rustls::pki_types::PrivateKeyDer;
+    use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
     use rustls::sign::{CertifiedKey, SingleCertAndKey};
-    use rustls::{ClientConnection, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection};
+    use rustls::{ClientConnection, DistinguishedName, NamedGroup, ProtocolVersion, ServerConfig, ServerConnection};
 
     use super::*;
 
     #[test]
     fn the_pinned_key_is_accepted_over_tls_1_3_with_a_post_quantum_exchange() {
         let gateway = Gateway::new(-1, 30);
-        let (client, _server) = gateway.handshake(&Trust::Pin(gateway.pin)).unwrap();
+        let (client, _server) = gateway.handshake(&Trust::Pin(gateway.pin.into())).unwrap();
         assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
         assert_eq!(client.alpn_protocol(), Some(ALPN_SIP));
         assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
@@ -166,17 +209,56 @@ mod tests {
 
     #[test]
     fn another_key_is_refused_even_under_a_valid_certificate() {
-        let error = Gateway::new(-1, 30).handshake(&Trust::Pin(Pin::from_sha256([7; 32]))).unwrap_err();
+        let error = Gateway::new(-1, 30).handshake(&Trust::Pin(Pin::from_sha256([7; 32]).into())).unwrap_err();
         assert_eq!(error, Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+    }
+
+    #[test]
+    fn the_announced_key_is_accepted_beside_the_pinned_one_and_a_third_is_not() {
+        let (gateway, other) = (Gateway::new(-1, 30), Pin::from_sha256([7; 32]));
+        for (pin, next) in [(gateway.pin, other), (other, gateway.pin)] {
+            let pinned = Pinned { pin, next: Some(next) };
+            let (client, _server) = gateway.handshake(&Trust::Pin(pinned)).unwrap();
+            assert_eq!(key_of(&client.peer_certificates().unwrap()[0]), Some(gateway.pin), "which one it was");
+        }
+        let neither = Pinned { pin: other, next: Some(Pin::from_sha256([8; 32])) };
+        assert!(gateway.handshake(&Trust::Pin(neither)).is_err());
+        assert_eq!(key_of(&CertificateDer::from(vec![1, 2, 3])), None);
+    }
+
+    #[test]
+    fn a_device_shows_its_key_to_a_gateway_that_asks_and_a_phone_without_one_shows_nothing() {
+        let mut gateway = Gateway::new(-1, 30);
+        gateway.asks_for_device = true;
+        let device = DeviceKey::generate().unwrap();
+        let trust = Trust::Pin(gateway.pin.into());
+        let (_client, server) = gateway.handshake_by(&trust, Some(&device)).unwrap();
+        let shown = server.peer_certificates().unwrap();
+        assert_eq!(shown, device.identification().0);
+        let (_client, server) = gateway.handshake_by(&trust, None).unwrap();
+        assert!(server.peer_certificates().is_none());
+        gateway.asks_for_device = false;
+        let (_client, server) = gateway.handshake_by(&trust, Some(&device)).unwrap();
+        assert!(server.peer_certificates().is_none());
+    }
+
+    #[test]
+    fn every_connection_makes_the_full_handshake() {
+        let gateway = Gateway::new(-1, 30);
+        let config = Arc::new(Trust::Pin(gateway.pin.into()).client_config(None).unwrap());
+        for _ in 0..3 {
+            let (client, _server) = gateway.connect(Arc::clone(&config)).unwrap();
+            assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        }
     }
 
     #[test]
     fn the_pinned_key_under_an_expired_or_future_certificate_is_refused() {
         let expired = Gateway::new(-30, -1);
-        let error = expired.handshake(&Trust::Pin(expired.pin)).unwrap_err();
+        let error = expired.handshake(&Trust::Pin(expired.pin.into())).unwrap_err();
         assert_eq!(error, Error::InvalidCertificate(CertificateError::Expired));
         let future = Gateway::new(1, 30);
-        let error = future.handshake(&Trust::Pin(future.pin)).unwrap_err();
+        let error = future.handshake(&Trust::Pin(future.pin.into())).unwrap_err();
         assert_eq!(error, Error::InvalidCertificate(CertificateError::NotValidYet));
     }
 
@@ -184,7 +266,7 @@ mod tests {
     fn the_pinned_certificate_without_its_private_key_is_refused() {
         let gateway = Gateway::new(-1, 30);
         let thief = Gateway { key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_der(), ..gateway };
-        let error = thief.handshake(&Trust::Pin(thief.pin)).unwrap_err();
+        let error = thief.handshake(&Trust::Pin(thief.pin.into())).unwrap_err();
         assert_eq!(error, Error::InvalidCertificate(CertificateError::BadSignature));
     }
 
@@ -192,7 +274,7 @@ mod tests {
     fn a_gateway_that_only_speaks_tls_1_2_is_refused() {
         let mut gateway = Gateway::new(-1, 30);
         gateway.version = &rustls::version::TLS12;
-        assert!(gateway.handshake(&Trust::Pin(gateway.pin)).is_err());
+        assert!(gateway.handshake(&Trust::Pin(gateway.pin.into())).is_err());
     }
 
     #[test]
@@ -209,6 +291,7 @@ mod tests {
         key: Vec<u8>,
         pin: Pin,
         version: &'static rustls::SupportedProtocolVersion,
+        asks_for_device: bool,
     }
 
     impl Gateway {
@@ -226,24 +309,40 @@ mod tests {
             let (_, parsed) = X509Certificate::from_der(&certificate).unwrap();
             let hash: [u8; 32] = digest(&SHA256, parsed.public_key().raw).as_ref().try_into().unwrap();
             let version = &rustls::version::TLS13;
-            Self { certificate: certificate.clone(), key: key.serialize_der(), pin: Pin::from_sha256(hash), version }
+            let pin = Pin::from_sha256(hash);
+            Self { certificate, key: key.serialize_der(), pin, version, asks_for_device: false }
         }
 
         fn server_config(&self) -> Result<ServerConfig, Error> {
-            let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_protocol_versions(&[self.version])?
-                .with_no_client_auth()
-                .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(
-                    vec![self.certificate.clone()],
-                    aws_lc_rs::sign::any_ecdsa_type(&PrivateKeyDer::try_from(self.key.clone()).unwrap())?,
-                ))));
+            let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_protocol_versions(&[self.version])?;
+            let builder = match self.asks_for_device {
+                true => builder.with_client_cert_verifier(Arc::new(AnyDevice)),
+                false => builder.with_no_client_auth(),
+            };
+            let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(
+                vec![self.certificate.clone()],
+                aws_lc_rs::sign::any_ecdsa_type(&PrivateKeyDer::try_from(self.key.clone()).unwrap())?,
+            ))));
             config.alpn_protocols = vec![ALPN_SIP.to_vec()];
             Ok(config)
         }
 
         fn handshake(&self, trust: &Trust) -> Result<(ClientConnection, ServerConnection), Error> {
-            let config = trust.client_config().map_err(|error| Error::General(error.to_string()))?;
-            let mut client = ClientConnection::new(Arc::new(config), "gw.example".try_into().unwrap())?;
+            self.handshake_by(trust, None)
+        }
+
+        fn handshake_by(
+            &self,
+            trust: &Trust,
+            device: Option<&DeviceKey>,
+        ) -> Result<(ClientConnection, ServerConnection), Error> {
+            let config = trust.client_config(device).map_err(|error| Error::General(error.to_string()))?;
+            self.connect(Arc::new(config))
+        }
+
+        fn connect(&self, config: Arc<ClientConfig>) -> Result<(ClientConnection, ServerConnection), Error> {
+            let mut client = ClientConnection::new(config, "gw.example".try_into().unwrap())?;
             let mut server = ServerConnection::new(Arc::new(self.server_config()?))?;
             for _ in 0..10 {
                 let mut wire = Vec::new();
@@ -268,6 +367,53 @@ mod tests {
             server.reader().read_exact(&mut heard).unwrap();
             assert_eq!(&heard, b"ping");
             Ok((client, server))
+        }
+    }
+
+    /// Asks for a certificate, as the gateway does, and takes any whose key signs the handshake.
+    #[derive(Debug)]
+    struct AnyDevice;
+
+    impl ClientCertVerifier for AnyDevice {
+        fn root_hint_subjects(&self) -> &[DistinguishedName] {
+            &[]
+        }
+
+        fn client_auth_mandatory(&self) -> bool {
+            false
+        }
+
+        fn verify_client_cert(
+            &self,
+            _end_entity: &CertificateDer<'_>,
+            _intermediates: &[CertificateDer<'_>],
+            _now: UnixTime,
+        ) -> Result<ClientCertVerified, Error> {
+            Ok(ClientCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+            verify_tls12_signature(message, cert, dss, &algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+            verify_tls13_signature(message, cert, dss, &algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::core::event::{Event, Side, Statistics, Verification};
 pub fn line(event: &Event) -> String {
     let name = event.name();
     match event {
-        Event::NotConnected { .. } | Event::NotDone { .. } => format!("{name} {}", event.sentence()),
+        Event::NotConnected { .. } | Event::FalseAnnouncement | Event::NotDone { .. } => {
+            format!("{name} {}", event.sentence())
+        }
         Event::Ready { address } => format!("{name} {address}"),
         Event::Calling { to, .. } => format!("{name} {to}"),
         Event::Ringing { at, other, .. } => format!("{name} {} {other}", side(*at)),

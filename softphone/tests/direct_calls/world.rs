@@ -325,6 +325,7 @@ impl World {
                     self.sides[side].next_frame = None;
                 }
             }
+            Output::KeepNextPin(next) => panic!("there is no gateway: {next:?}"),
             Output::Keep(change) => panic!("a phone without identity has no contacts: {change:?}"),
             Output::Ui(event) => {
                 let at = self.elapsed();

@@ -72,6 +72,15 @@ impl Gateway {
         Ok(line["password"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Makes an invite to the account `name`; the link.
+    pub fn invite(&self, name: &str, options: &[&str]) -> Result<String, LiveError> {
+        let arguments = [&["invite", name, "--gateway", &self.signalling], options].concat();
+        let output = self.command(&arguments)?;
+        succeeded("undertone-gateway invite", &output)?;
+        let line: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        Ok(line["link"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// Runs an operator's command against this gateway's configuration.
     pub fn command(&self, arguments: &[&str]) -> Result<Output, LiveError> {
         run(Command::new(binary("undertone-gateway")?).arg("--json").arg("--config").arg(&self.config).args(arguments))

@@ -7,6 +7,7 @@ mod network_log;
 mod peer;
 mod phone;
 mod process;
+mod profile;
 mod sound_rig;
 mod speech;
 
@@ -16,5 +17,6 @@ pub use network_log::peers;
 pub use peer::{Peer, Protection, free_port, is_installed};
 pub use phone::{Phone, PhoneOptions};
 pub use process::{LiveError, Process, binary};
+pub use profile::{Profile, Said};
 pub use sound_rig::{Player, Recorder, SoundRig};
 pub use speech::{Speech, read_wav};

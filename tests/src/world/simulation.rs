@@ -386,6 +386,7 @@ impl World {
                     self.stations[n].close_path(call);
                 }
             }
+            phone_output::Output::KeepNextPin(_) => {}
             phone_output::Output::Keep(change) => self.keep(id, change),
             phone_output::Output::Ui(event) => {
                 let at = self.elapsed();

@@ -12,7 +12,7 @@ use undertone::core::event::{EndReason, Event, Side};
 use undertone::core::media_command;
 use undertone::core::media_path::MediaPath;
 use undertone::core::phone::Phone;
-use undertone::core::phone_settings::{Account, Mode, Settings};
+use undertone::core::phone_settings::{Account, Mode, Proof, Settings};
 use undertone_config::Secret;
 use undertone_media::verify::IdentityPublic;
 
@@ -75,7 +75,7 @@ impl Station {
         let mode = Mode::Gateway(Account {
             name: account.to_owned(),
             domain: DOMAIN.to_owned(),
-            password: Secret::new(password(account)),
+            proof: Proof::Password(Secret::new(password(account))),
             instance: instance(n),
         });
         let settings = Settings { mode, auto_answer, today: SystemTime::UNIX_EPOCH };
