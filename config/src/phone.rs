@@ -28,7 +28,8 @@ pub struct PhoneConfig {
     pub next: Option<AnnouncedPin>,
     /// Sound devices other than the system's default ones.
     pub sound: SoundConfig,
-    /// No gateway is told who calls: the called phone learns it in a way that only it can read.
+    /// Calls leave out this account's address: only the called phone can read who calls. The gateway that the phone is
+    /// connected to sees whose phone sends the call.
     pub hide_from: bool,
 }
 

@@ -33,7 +33,7 @@ fn a_contact_is_added_found_renamed_and_removed_by_name_or_address() {
     alice.tells(&["contact", "rename", "carol@gw.example", "Robert"]);
     alice.refused(&["contact", "show", "Robert"], "several contacts have this name");
     assert_eq!(alice.tells(&["contact", "hide-from", "bob@gw.example", "on"])["hide_from"], true);
-    assert!(alice.says(&["contact", "show", "bob@gw.example"]).contains("hide from their gateway"));
+    assert!(alice.says(&["contact", "show", "bob@gw.example"]).contains("leave out your address"));
     assert_eq!(alice.tells(&["contact", "strangers", "on"])["may_ring"], true);
     let all = alice.tells(&["contact", "list"]);
     assert_eq!((all["contacts"].as_array().unwrap().len(), all["strangers_may_ring"].as_bool()), (2, Some(true)));

@@ -58,7 +58,8 @@ pub enum Task {
     Call {
         /// Who to call, such as bob@gw.example, or a contact's name
         uri: String,
-        /// Do not tell the gateway who calls; the called phone learns it in a way that only it can read
+        /// Leave your address out of the call: only the called phone can read who calls. The gateway you are connected
+        /// to still sees whose phone sends the call
         #[arg(long)]
         hide: bool,
     },

@@ -61,8 +61,8 @@ pub(super) fn run(arguments: &Arguments, task: &ContactTask) -> Result<(), Failu
         ContactTask::HideFrom { who, switch } => {
             let address = book.named(who)?.address.clone();
             book.change(ContactChange::HideFrom { address: address.clone(), on: switch.is_on() })?;
-            let does = if switch.is_on() { "hide from their gateway" } else { "tell their gateway" };
-            tell(arguments, &book, &address, &format!("Your calls {does} who calls: "))
+            let does = if switch.is_on() { "leave out your address" } else { "show your address" };
+            tell(arguments, &book, &address, &format!("Your calls to them {does}: "))
         }
     }
 }
@@ -264,7 +264,7 @@ fn show(arguments: &Arguments, contact: &Contact) {
         say(&format!("Checks that failed in calls: {}", contact.failed_checks));
     }
     if contact.hide_from {
-        say("Your calls hide from their gateway who calls.");
+        say("Your calls to them leave out your address: only their phone can read who calls.");
     }
 }
 

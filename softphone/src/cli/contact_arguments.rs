@@ -53,7 +53,7 @@ pub enum ContactTask {
         /// Whether they may
         switch: Switch,
     },
-    /// Keep from a contact's gateway who calls them
+    /// Leave your address out of calls to a contact: only their phone can read who calls
     HideFrom {
         /// Their name or address
         #[arg(value_name = "NAME|ADDRESS")]

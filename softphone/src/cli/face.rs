@@ -19,7 +19,7 @@ pub(super) enum Purpose {
     Call {
         /// Who.
         uri: String,
-        /// Without telling the gateway who calls.
+        /// With this account's address left out.
         hide: bool,
     },
     /// Wait for calls.

@@ -9,7 +9,7 @@ pub enum Command {
         /// The address as the person typed it.
         uri: String,
     },
-    /// The same, without telling any gateway who calls; the called phone learns it inside the call's invitation.
+    /// The same, with this account's address left out; the called phone alone reads who calls, in the ring ticket.
     DialHidden {
         /// The address as the person typed it.
         uri: String,

@@ -62,7 +62,7 @@ pub enum ContactChange {
         /// Who.
         address: AccountAddress,
     },
-    /// Hide from this contact's gateway who calls, or do so no longer.
+    /// Leave this account's address out of calls to them, or put it in again.
     HideFrom {
         /// Who.
         address: AccountAddress,

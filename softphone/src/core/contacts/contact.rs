@@ -24,7 +24,7 @@ pub struct Contact {
     pub proves: bool,
     /// Checks of this contact that failed after a key was shown; never counts down.
     pub failed_checks: u32,
-    /// Calls to them do not tell their gateway who calls.
+    /// Calls to them leave out this account's address: only their phone can read who calls.
     pub hide_from: bool,
 }
 
