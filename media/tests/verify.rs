@@ -17,13 +17,19 @@ use undertone_media::verify::{
 
 const ALICE: &str = "alice@gw.example";
 const BOB: &str = "bob@gw.example";
+/// What the vectors' `word_indexes` are in the PGP word list.
+const VECTOR_WORDS: [[&str; 4]; 3] = [
+    ["slingshot", "publisher", "fallout", "Eskimo"],
+    ["orca", "certify", "ruffled", "hemisphere"],
+    ["stagnate", "positive", "cowbell", "cannonball"],
+];
 
 #[test]
 fn the_recorded_vectors_are_reproduced_bit_for_bit() {
     let file: serde_json::Value = serde_json::from_str(include_str!("vectors/verify.json")).unwrap();
     let vectors = file["vectors"].as_array().unwrap();
-    assert_eq!(vectors.len(), 3);
-    for vector in vectors {
+    assert_eq!(vectors.len(), VECTOR_WORDS.len());
+    for (vector, words) in vectors.iter().zip(VECTOR_WORDS) {
         let octets = |value: &serde_json::Value| hex(value.as_str().unwrap());
         let key = |value: &serde_json::Value| -> [u8; 32] { octets(value).try_into().unwrap() };
         let token = || vector["invite_token"].as_str().map(|text| InviteToken::new(hex(text).try_into().unwrap()));
@@ -66,6 +72,7 @@ fn the_recorded_vectors_are_reproduced_bit_for_bit() {
         let (of_initiator, of_responder) = (result(&mut initiator).unwrap(), result(&mut responder).unwrap());
         for proven in [of_initiator, of_responder] {
             assert_eq!(proven.words.digits(), vector["sas"]["digits"].as_str().unwrap());
+            assert_eq!(proven.words.words(), words);
         }
         assert_eq!(of_responder.peer.key_code(), vector["key_code_initiator"].as_str().unwrap());
         assert_eq!(*of_initiator.peer.as_bytes(), key(&vector["responder"]["id_public"]));

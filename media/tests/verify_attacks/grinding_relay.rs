@@ -12,7 +12,7 @@ use std::time::Instant;
 use undertone_media::verify::Failure;
 
 use super::line::{ALICE, BOB, Line, Party, Phone};
-use super::wire::{Callee, Caller, Claim, Pair, address, random, revealed, words};
+use super::wire::{Callee, Caller, Claim, Pair, random, revealed, words};
 
 /// Candidates tried where everything else is known: with 8 bits they miss the target in one of 10⁷ attempts.
 const TRIES: usize = 4_096;
@@ -164,7 +164,7 @@ impl GrindingRelay {
     }
 
     fn claim(&mut self, name: &str) -> Claim {
-        Claim { identity: self.pick(), address: address(name) }
+        Claim::of(self.pick(), name)
     }
 
     fn pick(&mut self) -> Pair {
@@ -184,7 +184,7 @@ impl Bob {
         if called == Called::Product {
             return Self::Product(Box::new(Phone::bob(rng.next_u64()).start(line, now)));
         }
-        let claim = Claim { identity: Pair::draw(rng), address: address(BOB) };
+        let claim = Claim::of(Pair::draw(rng), BOB);
         let callee = Callee { cb: line.cb(), ephemeral: Pair::draw(rng), random: random(rng), claim };
         Self::WrittenAnew { callee: Box::new(callee), careless: called == Called::Careless }
     }

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod grinding_relay;
+mod keys;
 mod line;
+mod repetition;
 mod wire;
 
 use grinding_relay::{Called, GrindingRelay, Outcome, Plan};
@@ -13,9 +15,8 @@ use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::time::{Duration, Instant};
-use undertone_media::dtls;
 use undertone_media::verify::{Failure, Role};
-use wire::{Callee, Caller, Claim, Pair, address, core2, random, revealed, transcript, words};
+use wire::{Callee, Caller, Claim, Pair, core2, random, revealed, transcript, words};
 
 /// Calls per plan against the real exchange.
 const GRINDING_CALLS: usize = 4_000;
@@ -144,6 +145,59 @@ fn a_relay_that_shows_the_known_key_without_owning_it_is_refused() {
 }
 
 #[test]
+fn a_proof_of_a_phone_that_claims_not_to_speak_this_protocol_is_refused_by_either_side() {
+    let mut rng = ChaCha20Rng::seed_from_u64(13);
+    let now = Instant::now();
+    for capabilities in [[0, 0, 0, 0], [0, 0, 0, 2], [0xff, 0xff, 0xff, 0xfe]] {
+        let line = Line::draw(&mut rng);
+        let mut alice = Phone::alice(1).start(&line, now);
+        let mut relay = callee(&line, BOB, &mut rng);
+        relay.claim.capabilities = capabilities;
+        let m1 = alice.says().unwrap();
+        alice.hear(&relay.second(&m1), now);
+        assert_eq!(alice.result, Err(Some(Failure::Malformed)));
+        let mut bob = Phone::bob(2).start(&line, now);
+        let mut relay = caller(&line, ALICE, &mut rng);
+        relay.claim.capabilities = capabilities;
+        let m2 = bob.hear(&relay.first(), now).unwrap();
+        bob.hear(&relay.third(&relay.first(), &m2), now);
+        assert_eq!(bob.result, Err(Some(Failure::Malformed)));
+    }
+}
+
+#[test]
+fn none_of_ones_own_keys_is_taken_for_the_other_sides_in_any_message() {
+    let mut rng = ChaCha20Rng::seed_from_u64(14);
+    let now = Instant::now();
+    let line = Line::draw(&mut rng);
+    for own_is_identity in [false, true] {
+        for shown_as_identity in [false, true] {
+            let mut alice = Phone::alice(1).start(&line, now);
+            let m1 = alice.says().unwrap();
+            let own = if own_is_identity { *key(1).public().as_bytes() } else { m1[8..40].try_into().unwrap() };
+            let mut relay = callee(&line, BOB, &mut rng);
+            let place = if shown_as_identity { &mut relay.claim.identity } else { &mut relay.ephemeral };
+            place.public = own;
+            alice.hear(&relay.second(&m1), now);
+            assert_eq!(alice.result, Err(Some(Failure::Reflected)));
+        }
+        let mut bob = Phone::bob(2).start(&line, now);
+        let mut relay = caller(&line, ALICE, &mut rng);
+        let m1 = relay.first();
+        let m2 = bob.hear(&m1, now).unwrap();
+        let own = if own_is_identity { *key(2).public().as_bytes() } else { m2[8..40].try_into().unwrap() };
+        relay.claim.identity.public = own;
+        bob.hear(&relay.third(&m1, &m2), now);
+        assert_eq!(bob.result, Err(Some(Failure::Reflected)));
+    }
+    let mut bob = Phone::bob(2).start(&line, now);
+    let mut relay = caller(&line, ALICE, &mut rng);
+    relay.ephemeral.public = *key(2).public().as_bytes();
+    bob.hear(&relay.first(), now);
+    assert_eq!(bob.result, Err(Some(Failure::Reflected)));
+}
+
+#[test]
 fn a_call_led_to_another_honest_account_is_refused_before_the_caller_reveals_anything() {
     let now = Instant::now();
     let line = Line::draw(&mut ChaCha20Rng::seed_from_u64(10));
@@ -198,9 +252,24 @@ fn the_protocol_written_anew_from_its_document_agrees_with_the_product() {
         for person in [&call.alice, &call.bob] {
             assert_eq!(person.result.unwrap().words.digits(), format!("{:08}", value % 100_000_000));
         }
-        for role in [dtls::Role::Client, dtls::Role::Server] {
-            assert_eq!(format!("{:?}", call.line.binding(role)), "ChannelBinding", "opaque to logs");
-        }
+    }
+}
+
+#[test]
+fn frames_that_are_cut_or_padded_or_of_another_kind_are_refused() {
+    let m1 = Phone::alice(1).start(&bad_line(), Instant::now()).says().unwrap();
+    let mut frames: Vec<Vec<u8>> = (0..m1.len()).map(|len| m1[..len].to_vec()).collect();
+    frames.push([&m1[..], &[0]].concat());
+    for (octet, value) in [(0, b'v'), (3, b'2'), (4, 0), (4, 5), (4, 2), (5, 1), (6, 1), (7, 0x41)] {
+        let mut frame = m1.clone();
+        frame[octet] = value;
+        frames.push(frame);
+    }
+    for frame in frames {
+        let mut bob = Phone::bob(2).start(&bad_line(), Instant::now());
+        assert_eq!(bob.hear(&frame, Instant::now()), None);
+        let begin = &frame[..frame.len().min(8)];
+        assert_eq!(bob.result, Err(Some(Failure::Malformed)), "{} octets: {begin:?}", frame.len());
     }
 }
 
@@ -315,12 +384,12 @@ fn honest_call(line: &Line, seed: u64, now: Instant) -> Call {
 
 /// Somebody with keys of his own who claims this address, as callee.
 fn callee(line: &Line, shown: &str, rng: &mut ChaCha20Rng) -> Callee {
-    let claim = Claim { identity: Pair::draw(rng), address: address(shown) };
+    let claim = Claim::of(Pair::draw(rng), shown);
     Callee { cb: line.cb(), ephemeral: Pair::draw(rng), random: random(rng), claim }
 }
 
 /// The same as caller.
 fn caller(line: &Line, shown: &str, rng: &mut ChaCha20Rng) -> Caller {
-    let claim = Claim { identity: Pair::draw(rng), address: address(shown) };
+    let claim = Claim::of(Pair::draw(rng), shown);
     Caller { cb: line.cb(), ephemeral: Pair::draw(rng), random: random(rng), claim }
 }

@@ -6,7 +6,7 @@ use ring::{digest, hmac};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 /// `caps` of a phone that speaks VFY1 and no ML-KEM.
-const CAPS: [u8; 4] = [0, 0, 0, 1];
+pub(crate) const CAPS: [u8; 4] = [0, 0, 0, 1];
 /// Octets before the body of a message.
 const HEADER: usize = 8;
 
@@ -21,6 +21,7 @@ pub(crate) struct Pair {
 #[derive(Clone)]
 pub(crate) struct Claim {
     pub(crate) identity: Pair,
+    pub(crate) capabilities: [u8; 4],
     pub(crate) address: [u8; 32],
 }
 
@@ -53,7 +54,7 @@ pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// `adr`.
-pub(crate) fn address(text: &str) -> [u8; 32] {
+fn address(text: &str) -> [u8; 32] {
     hash(&[b"VFY1 adr", text.as_bytes()])
 }
 
@@ -96,8 +97,13 @@ impl Pair {
 }
 
 impl Claim {
+    /// This key at this address, with what a phone of ours can do.
+    pub(crate) fn of(identity: Pair, text: &str) -> Self {
+        Self { identity, capabilities: CAPS, address: address(text) }
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        [&self.identity.public[..], &CAPS, &self.address].concat()
+        [&self.identity.public[..], &self.capabilities, &self.address].concat()
     }
 }
 
