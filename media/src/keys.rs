@@ -47,6 +47,11 @@ impl ExporterBlock {
         &self.bytes[..self.profile.exporter_len()]
     }
 
+    /// The whole block, to be mixed with a post-quantum secret.
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.profile.exporter_len()]
+    }
+
     /// Master key and salt that protect what `sender` sends.
     pub(crate) fn master(&self, sender: Role) -> Master<'_> {
         let (key_len, salt_len) = (self.profile.key_len(), self.profile.salt_len());

@@ -22,8 +22,8 @@ fn a_direct_call_carries_both_voices_encrypted() {
         alice.line(&format!("dial {}{transport}", bob.address));
         bob.wait_for("ringing here alice@");
         bob.line("answer");
-        alice.wait_for("encrypted AES-256-GCM, DTLS 1.3, not verified");
-        bob.wait_for("encrypted AES-256-GCM, DTLS 1.3, not verified");
+        alice.wait_for("encrypted AES-256-GCM, DTLS 1.3, post-quantum, not verified");
+        bob.wait_for("encrypted AES-256-GCM, DTLS 1.3, post-quantum, not verified");
         alice.wait_for("sound_started");
         bob.wait_for("sound_started");
         alice.line("dtmf 4#");

@@ -20,6 +20,7 @@ use undertone::core::media_path::{MAX_EARLY_DATAGRAMS, MediaPath, Output};
 use undertone_media::certificate::Certificate;
 use undertone_media::dtls::{Peer, Role};
 use undertone_media::session::{self, Payloads, SoundGate};
+use undertone_media::verify;
 use zeroize::Zeroizing;
 
 const RELAY: &str = "203.0.113.7:40000";
@@ -36,7 +37,7 @@ fn through_a_relay_both_sides_agree_on_keys_and_hear_each_other() {
     for side in [0, 1] {
         let round_trip = Some(DELAY * 2);
         assert_eq!(call.events[side][0], MediaEvent::PathReady { round_trip });
-        assert!(matches!(call.events[side][1], MediaEvent::Encrypted { .. }));
+        assert!(matches!(call.events[side][1], MediaEvent::Encrypted { post_quantum: true, .. }));
         let stats = call.stats(side);
         assert_eq!(stats.round_trip, round_trip);
         assert_eq!(stats.addresses, [address(RELAY)], "nothing but the relay was ever spoken to");
@@ -381,16 +382,20 @@ fn sessions() -> (session::Settings, session::Settings) {
     let certificate = || Certificate::generate(SystemTime::UNIX_EPOCH).unwrap();
     let (caller, callee) = (certificate(), certificate());
     let (caller_fingerprint, callee_fingerprint) = (caller.fingerprint(), callee.fingerprint());
-    let settings = |certificate, dtls_role, peer_fingerprint| session::Settings {
+    let settings = |certificate, dtls_role, peer_fingerprint, role| session::Settings {
         certificate,
         dtls_role,
         peer: Peer::Ours,
         peer_fingerprint,
+        post_quantum: Some(role),
         payload: Payloads { opus: 111, red: Some(112), telephone_event: Some(110) },
         ptime_ms: 20,
         sound: SoundGate::Open,
     };
-    (settings(caller, Role::Server, callee_fingerprint), settings(callee, Role::Client, caller_fingerprint))
+    (
+        settings(caller, Role::Server, callee_fingerprint, verify::Role::Initiator),
+        settings(callee, Role::Client, caller_fingerprint, verify::Role::Responder),
+    )
 }
 
 fn halves(side: usize, generation: &str, relay: &str) -> (Credentials, Remote) {

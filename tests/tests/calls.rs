@@ -29,8 +29,12 @@ fn two_phones_call_answer_talk_and_the_caller_hangs_up() {
         assert!(likeness.correlation >= ALIKE && likeness.compared > 0.7, "{likeness:?}");
     }
     for id in [alice, bob] {
-        let is_strong =
-            |event: &Event| matches!(event, Event::Encrypted { cipher: "AES-256-GCM", key_agreement: "DTLS 1.3", .. });
+        let is_strong = |event: &Event| {
+            matches!(
+                event,
+                Event::Encrypted { cipher: "AES-256-GCM", key_agreement: "DTLS 1.3", post_quantum: true, .. }
+            )
+        };
         assert!(world.station(id).saw(is_strong));
     }
     assert_eq!((world.open_slots(), world.slots_opened()), (1, 1));

@@ -16,6 +16,8 @@ use undertone_tests::world::{Break, DOMAIN, Exchange, FRAME, Kind, Line, RELAY, 
 
 /// Shorter words prove nothing by standing in another message.
 const SHORTEST_SECRET: usize = 6;
+/// Quieter than any speech.
+const SILENCE: f32 = 0.002;
 /// A phone's host name, as a talkative phone would tell it.
 const HOST_NAME: &str = "alices-laptop.home.example";
 /// Magic cookie of STUN, with which addresses are masked (RFC 8489 §14.2).
@@ -313,6 +315,55 @@ fn a_gateway_that_strips_the_verification_is_shown_as_such() {
         assert!(world.station(id).saw(labelled));
         assert_eq!(world.station(id).count("safety_words"), 0);
     }
+}
+
+#[test]
+fn a_gateway_that_strips_the_post_quantum_announcement_gets_no_word_and_is_found_out() {
+    for (seed, from_offer, from_answer) in [(150, true, true), (151, true, false), (152, false, true)] {
+        let (mut world, alice, bob) = World::alice_and_bob(seed);
+        world.falsify = Some(Box::new(move |to, message| {
+            let lies = if to == bob { from_offer } else { from_answer };
+            if lies { with_body(message, |sdp| without_line(sdp, "a=vfy-pq")) } else { message }
+        }));
+        ring(&mut world, alice, bob);
+        world.command(bob, Command::Answer);
+        world.wait_ended(&[alice, bob]);
+        found_out(&mut world, alice, bob);
+    }
+}
+
+#[test]
+fn a_gateway_that_adds_the_post_quantum_announcement_to_an_answer_gets_no_word_and_is_found_out() {
+    let (mut world, alice, bob) = World::alice_and_bob(153);
+    world.falsify = Some(Box::new(move |to, message| {
+        with_body(message, |sdp| match (to == bob, sdp.is_empty()) {
+            (true, _) => without_line(sdp, "a=vfy-pq"),
+            (false, true) => String::new(),
+            (false, false) => format!("{sdp}a=vfy-pq:1\r\n"),
+        })
+    }));
+    ring(&mut world, alice, bob);
+    world.command(bob, Command::Answer);
+    world.wait_ended(&[alice, bob]);
+    found_out(&mut world, alice, bob);
+}
+
+/// One of the phones says what was done to the call, and neither heard or was shown anything.
+fn found_out(world: &mut World, alice: StationId, bob: StationId) {
+    let says_why = |event: &Event| {
+        matches!(event, Event::Ended { why: EndReason::VerificationFailed, detail, .. }
+            if detail == "the protection against future quantum computers was stripped from this call")
+    };
+    assert!([alice, bob].iter().any(|id| world.station(*id).saw(says_why)), "{:#?}", world.all_events());
+    for id in [alice, bob] {
+        let station = world.station(id);
+        assert_eq!(station.count("safety_words"), 0);
+        assert!(!station.saw(|event| matches!(event, Event::Encrypted { post_quantum: true, .. })));
+        assert!(station.heard.iter().all(|sample| sample.abs() < SILENCE), "encoded silence at most");
+        assert!(station.last("ended").unwrap() < station.last("connecting").unwrap() + Duration::from_secs(2));
+    }
+    world.run_for(Duration::from_secs(40));
+    assert_eq!(world.open_slots(), 0);
 }
 
 fn ring(world: &mut World, alice: StationId, bob: StationId) {

@@ -8,6 +8,7 @@ use str0m_netem::{Input, LossModel, Netem, NetemConfig, Output as Emitted, Proba
 use undertone_media::certificate::Certificate;
 use undertone_media::dtls::{Peer, Role};
 use undertone_media::session::{DEFAULT_PTIME_MS, Event, Output, Payloads, Session, Settings, SoundGate, Stats};
+use undertone_media::verify;
 
 use crate::failure::Failure;
 
@@ -118,11 +119,17 @@ fn pair(seed: u64, now: Instant) -> Result<[Side; 2], Failure> {
 
 impl Side {
     fn new(certificate: Certificate, role: Role, peer: [u8; 32], seed: u64, now: Instant) -> Result<Self, Failure> {
+        // Who is called begins the handshake.
+        let part = match role {
+            Role::Client => verify::Role::Responder,
+            Role::Server => verify::Role::Initiator,
+        };
         let settings = Settings {
             certificate,
             dtls_role: role,
             peer: Peer::Ours,
             peer_fingerprint: peer,
+            post_quantum: Some(part),
             payload: PAYLOADS,
             ptime_ms: DEFAULT_PTIME_MS,
             sound: SoundGate::Open,

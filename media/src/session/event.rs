@@ -1,5 +1,6 @@
 //! What a session tells its owner.
 
+use super::failure::Failure;
 use crate::dtls;
 use crate::srtp::Profile;
 
@@ -23,6 +24,8 @@ pub enum Event {
         dtls_version: dtls::Version,
         /// SHA-256 of the other side's certificate as seen in the handshake.
         peer_fingerprint: [u8; 32],
+        /// Whether an ML-KEM-768 secret is mixed into the keys.
+        post_quantum: bool,
     },
     /// The first authenticated sound has been handed to the speaker.
     FirstSound,
@@ -35,5 +38,5 @@ pub enum Event {
     /// Nothing authenticated has arrived for a while (true), or arrives again.
     PeerSilent(bool),
     /// The session is over; nothing more will be sent or played.
-    Failed(dtls::Failure),
+    Failed(Failure),
 }

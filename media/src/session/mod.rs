@@ -1,14 +1,16 @@
 //! One call's media: everything between captured sound and protected datagrams, and back.
 //!
-//! Ladder: `new` → DTLS handshake (capture dropped, silence played) → `Encrypted`: one packet per frame
-//! in a constant rhythm, reports every 5 s → `Failed` (nothing in or out any more). Datagrams are told
-//! apart by their first byte (RFC 7983), RTP and RTCP by their second (RFC 5761 §4).
+//! Ladder: `new` → DTLS handshake and, where agreed, post-quantum exchange (capture dropped, silence played) →
+//! `Encrypted`: one packet per frame in a constant rhythm, reports every 5 s → `Failed` (nothing in or out any more).
+//! Datagrams are told apart by their first byte (RFC 7983), RTP and RTCP by their second (RFC 5761 §4).
 //!
 //! The packets of one call have one size and one rhythm, in speech, silence, mute and hold: where the
 //! capture is late or absent, encoded silence takes its place.
 
 mod event;
+mod failure;
 mod incoming;
+mod key_mix;
 mod layout;
 mod outgoing;
 mod reports;
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 use rand_core::RngCore;
 
 pub use event::{Event, Output};
+pub use failure::Failure;
 pub use settings::{DEFAULT_PTIME_MS, Payloads, Settings, SettingsError, SoundGate};
 pub use stats::{Discarded, MouthToEar, Network, Received, Sent, Stats};
 
@@ -28,6 +31,7 @@ use crate::dtls::{self, Association, Connected, Peer};
 use crate::rtcp::duration_of;
 use crate::srtp::{self, SsrcPolicy};
 use incoming::Incoming;
+use key_mix::KeyMix;
 use outgoing::Outgoing;
 use reports::Reports;
 
@@ -52,6 +56,7 @@ const MAX_QUEUED_OUTPUTS: usize = 512;
 pub struct Session<R> {
     rng: R,
     association: Association,
+    key_mix: KeyMix,
     connected: Option<Box<Connected>>,
     protected: Option<Protected>,
     outgoing: Outgoing,
@@ -93,6 +98,7 @@ impl<R: RngCore> Session<R> {
         let mut session = Self {
             rng,
             association,
+            key_mix: KeyMix::new(settings.peer, settings.post_quantum),
             connected: None,
             protected: None,
             outgoing,
@@ -108,7 +114,7 @@ impl<R: RngCore> Session<R> {
             received: Received::default(),
             discarded: Discarded::default(),
         };
-        session.drain_association(now);
+        session.drain_keys(now);
         Ok(session)
     }
 
@@ -125,7 +131,7 @@ impl<R: RngCore> Session<R> {
             Some(first) if DTLS.contains(first) => {
                 self.association.handle_timeout(now);
                 self.association.handle_datagram(datagram, now);
-                self.drain_association(now);
+                self.drain_keys(now);
             }
             Some(first) if RTP.contains(first) => self.handle_protected(datagram, now),
             Some(_) | None => self.discarded.not_media += 1,
@@ -186,13 +192,19 @@ impl<R: RngCore> Session<R> {
     pub fn send_channel_data(&mut self, frame: &[u8], now: Instant) -> Result<(), dtls::SendError> {
         let result = self.association.send(frame, now);
         self.discarded.channel_data += u64::from(result.is_err());
-        self.drain_association(now);
+        self.drain_keys(now);
         result
     }
 
-    /// What the handshake gave, for the verification's channel binding; none before `Encrypted`.
+    /// What the handshake gave, its keys mixed where [`Self::is_post_quantum`]: for the verification's channel
+    /// binding; none before `Encrypted`.
     pub fn connected(&self) -> Option<&Connected> {
         self.connected.as_deref()
+    }
+
+    /// Whether an ML-KEM-768 secret is mixed into the keys in use.
+    pub fn is_post_quantum(&self) -> bool {
+        self.protected.is_some() && self.key_mix.has_run()
     }
 
     /// Does what is due.
@@ -201,7 +213,8 @@ impl<R: RngCore> Session<R> {
             return;
         }
         self.association.handle_timeout(now);
-        self.drain_association(now);
+        self.key_mix.handle_timeout(now);
+        self.drain_keys(now);
         self.fill_missing_capture(now);
         self.send_due_report(now);
         self.watch_peer(now);
@@ -217,7 +230,7 @@ impl<R: RngCore> Session<R> {
             let due = protected.fill_at.min(protected.reports.next());
             silent_at.map_or(due, |at| at.min(due))
         });
-        [self.association.poll_timeout(), own].into_iter().flatten().min()
+        [self.association.poll_timeout(), self.key_mix.poll_timeout(), own].into_iter().flatten().min()
     }
 
     /// The next thing to send or to know.
@@ -263,20 +276,53 @@ impl<R: RngCore> Session<R> {
         }
     }
 
+    /// Lets handshake and post-quantum exchange talk until neither has anything to say.
+    fn drain_keys(&mut self, now: Instant) {
+        loop {
+            self.drain_association(now);
+            match self.key_mix.poll_output() {
+                // A record that cannot be sent now is repeated by the exchange's own clock.
+                Some(key_mix::Output::Send(frame)) => {
+                    self.discarded.channel_data += u64::from(self.association.send(&frame, now).is_err());
+                }
+                Some(key_mix::Output::Mixed(connected)) => self.protect(connected, now),
+                Some(key_mix::Output::Failed(failure)) => self.fail(failure.into(), now),
+                None => return,
+            }
+        }
+    }
+
     fn drain_association(&mut self, now: Instant) {
         while let Some(output) = self.association.poll_output() {
             match output {
                 dtls::Output::Transmit(datagram) => self.put_out(Output::Transmit(datagram)),
-                dtls::Output::Connected(connected) => self.protect(connected, now),
-                dtls::Output::Data(frame) => self.tell(Event::ChannelData(frame)),
-                dtls::Output::Failed(failure) => {
-                    self.failed = true;
-                    self.protected = None;
-                    self.connected = None;
-                    self.tell(Event::Failed(failure));
+                dtls::Output::Connected(connected) => {
+                    if let Some(connected) = self.key_mix.handle_connected(connected, now) {
+                        self.protect(connected, now);
+                    }
                 }
+                dtls::Output::Data(_) if self.failed => {}
+                dtls::Output::Data(record) => {
+                    if let Some(record) = self.key_mix.handle_data(record, now) {
+                        self.tell(Event::ChannelData(record));
+                    }
+                }
+                dtls::Output::Failed(failure) => self.fail(failure.into(), now),
             }
         }
+    }
+
+    /// Drops every key and tells the other side, if it can still be told.
+    fn fail(&mut self, failure: Failure, now: Instant) {
+        if self.failed {
+            return;
+        }
+        self.failed = true;
+        self.protected = None;
+        self.connected = None;
+        self.key_mix.close();
+        self.association.close(now);
+        self.tell(Event::Failed(failure));
     }
 
     fn protect(&mut self, connected: Box<Connected>, now: Instant) {
@@ -294,6 +340,7 @@ impl<R: RngCore> Session<R> {
             profile: connected.profile,
             dtls_version: connected.version,
             peer_fingerprint: connected.peer_fingerprint,
+            post_quantum: self.key_mix.has_run(),
         });
         self.connected = Some(connected);
     }
@@ -332,6 +379,7 @@ impl<R: RngCore> Session<R> {
             });
             told.into_iter().flatten().for_each(|event| self.tell(event));
         }
+        self.key_mix.handle_authentic_packet();
         self.note_heard(now);
     }
 

@@ -4,7 +4,8 @@ use thiserror::Error;
 
 use crate::certificate::Certificate;
 use crate::codec::{CodecError, FRAME_DURATIONS_MS};
-use crate::dtls::{Peer, Role};
+use crate::dtls::{self, Peer};
+use crate::verify::Role;
 
 /// Frame duration our own phones use: less costs more header than sound, more costs delay.
 pub const DEFAULT_PTIME_MS: u16 = 20;
@@ -15,11 +16,13 @@ pub struct Settings {
     /// Our certificate of this call; its fingerprint stands in our SDP.
     pub certificate: Certificate,
     /// Who speaks first in DTLS, from `a=setup`.
-    pub dtls_role: Role,
+    pub dtls_role: dtls::Role,
     /// Our own phone or a foreign one: chooses the DTLS engine and how strict SRTP is.
     pub peer: Peer,
     /// SHA-256 of the other side's certificate, from its SDP.
     pub peer_fingerprint: [u8; 32],
+    /// Our part in the post-quantum exchange, where both phones announced it: there are no keys before it.
+    pub post_quantum: Option<Role>,
     /// The numbers agreed for payloads.
     pub payload: Payloads,
     /// Milliseconds of sound in one packet: 10, 20, 40 or 60.

@@ -7,7 +7,7 @@ use ring::{digest, hmac};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// SHA-256 over the concatenation of `parts`.
-pub(super) fn hash(parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn hash(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(part);

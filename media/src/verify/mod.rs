@@ -14,9 +14,11 @@ mod repeat;
 mod safety_words;
 mod word_list;
 
+pub(crate) use channel::hash;
 pub use channel::{AddressHash, ChannelBinding};
 pub use exchange::{Capabilities, Exchange, InviteProof, InviteToken, Output, Proven, Role, Settings};
 pub use failure::Failure;
 pub use identity::{IdentityKey, IdentityPublic};
 pub use message::MAGIC;
+pub(crate) use repeat::{LIMIT, Repeat};
 pub use safety_words::SafetyWords;

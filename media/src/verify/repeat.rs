@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// A run that has not finished by then has failed.
-pub(super) const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 /// First repetition after this long.
 const FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between repetitions.
@@ -11,24 +11,24 @@ const LONGEST: Duration = Duration::from_millis(800);
 
 /// The clock of one outstanding message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Repeat {
+pub(crate) struct Repeat {
     next: Instant,
     wait: Duration,
 }
 
 impl Repeat {
     /// The message was sent just now.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { next: now + FIRST, wait: FIRST }
     }
 
     /// When it is due again.
-    pub(super) fn at(&self) -> Instant {
+    pub(crate) fn at(&self) -> Instant {
         self.next
     }
 
     /// Whether it is due; if so, the next date is set.
-    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
         if now < self.next {
             return false;
         }

@@ -303,7 +303,13 @@ mod tests {
 
     fn encrypted() -> Event {
         let verification = Verification::NotVerified;
-        Event::Encrypted { call: CALL, cipher: "AES-256-GCM", key_agreement: "DTLS 1.3", verification }
+        Event::Encrypted {
+            call: CALL,
+            cipher: "AES-256-GCM",
+            key_agreement: "DTLS 1.3",
+            post_quantum: true,
+            verification,
+        }
     }
 
     fn ended(why: EndReason) -> Event {

@@ -263,8 +263,8 @@ impl<R: RngCore> Phone<R> {
             return;
         }
         match event {
-            MediaEvent::Encrypted { profile, version, peer_fingerprint } => {
-                self.take_keys(profile, version, peer_fingerprint, now);
+            MediaEvent::Encrypted { profile, version, peer_fingerprint, post_quantum } => {
+                self.take_keys(profile, version, peer_fingerprint, post_quantum, now);
             }
             MediaEvent::Verification(verdict) => self.take_verdict(id, verdict, now),
             MediaEvent::FirstSound => self.show(Event::SoundStarted { call: id }),
@@ -278,7 +278,9 @@ impl<R: RngCore> Phone<R> {
             MediaEvent::Dtmf(digit) => self.show(Event::Digit { call: id, digit }),
             MediaEvent::Failed(failure) => {
                 let encrypted = matches!(self.call, Some(Call { stage: Stage::Encrypted { .. }, .. }));
-                self.end(failure_reason(failure, encrypted), "", now);
+                let stripped = failure == MediaFailure::PostQuantumStripped;
+                let detail = if stripped { failure.to_string() } else { String::new() };
+                self.end(failure_reason(failure, encrypted), &detail, now);
             }
             MediaEvent::PathReady { .. } | MediaEvent::Stats(_) => {}
         }
@@ -367,6 +369,7 @@ impl<R: RngCore> Phone<R> {
             peer_address: parties.peer,
         };
         let mut settings = Box::new(terms.agreed.media(&terms.local, certificate));
+        settings.session.post_quantum = terms.agreed.is_post_quantum().then_some(parties.role);
         settings.verification = (terms.agreed.peer() == dtls::Peer::Ours).then_some(verification);
         self.output(Output::Media(MediaCommand::Open { call: id, settings }));
         if muted {
@@ -376,7 +379,14 @@ impl<R: RngCore> Phone<R> {
         Stage::Connecting { until: now + CONNECT_TIME, terms }
     }
 
-    fn take_keys(&mut self, profile: srtp::Profile, version: dtls::Version, seen: [u8; 32], now: Instant) {
+    fn take_keys(
+        &mut self,
+        profile: srtp::Profile,
+        version: dtls::Version,
+        seen: [u8; 32],
+        post_quantum: bool,
+        now: Instant,
+    ) {
         let Some(call) = self.call.take() else { return };
         let Stage::Connecting { terms, until } = call.stage else {
             self.call = Some(call);
@@ -393,7 +403,7 @@ impl<R: RngCore> Phone<R> {
             dtls::Peer::Foreign => Verification::CannotBeVerified,
         };
         let (cipher, key_agreement) = (cipher_name(profile), version_name(version));
-        self.show(Event::Encrypted { call: call.id, cipher, key_agreement, verification });
+        self.show(Event::Encrypted { call: call.id, cipher, key_agreement, post_quantum, verification });
         self.call = Some(Call { stage: Stage::Encrypted { since: now, terms }, ..call });
     }
 
@@ -431,8 +441,11 @@ fn failure_reason(failure: MediaFailure, encrypted: bool) -> EndReason {
     match failure {
         MediaFailure::NoPath => EndReason::NoPath,
         MediaFailure::PathLost => EndReason::ConnectionLost,
+        // The other side never showed that it has them.
+        MediaFailure::NoKeys if encrypted => EndReason::ConnectionLost,
         MediaFailure::NoKeys => EndReason::NoKeys,
         MediaFailure::WrongKey => EndReason::WrongKey,
+        MediaFailure::PostQuantumStripped => EndReason::VerificationFailed,
         MediaFailure::Closed if encrypted => EndReason::HungUpThere,
         MediaFailure::Closed | MediaFailure::Encryption | MediaFailure::Settings => EndReason::EncryptionFailed,
     }

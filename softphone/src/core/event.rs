@@ -57,6 +57,8 @@ pub enum Event {
         cipher: &'static str,
         /// How the keys were agreed on, such as `DTLS 1.3`.
         key_agreement: &'static str,
+        /// Whether a recording of the call is of no use to a future quantum computer (ML-KEM-768 mixed into the keys).
+        post_quantum: bool,
         /// What is known about who is at the other end.
         verification: Verification,
     },
@@ -312,8 +314,9 @@ impl Event {
             Self::Ringing { at: Side::Here, other, .. } => format!("{other} is calling you."),
             Self::Ringing { at: Side::There, other, .. } => format!("Ringing at {other} …"),
             Self::Connecting { .. } => "Connecting: agreeing on keys with the other phone …".into(),
-            Self::Encrypted { cipher, key_agreement, verification, .. } => {
-                format!("Encrypted with {cipher} (keys by {key_agreement}). {}", verification.sentence())
+            Self::Encrypted { cipher, key_agreement, post_quantum, verification, .. } => {
+                let lasting = if *post_quantum { ", protected against future quantum computers" } else { "" };
+                format!("Encrypted with {cipher} (keys by {key_agreement}){lasting}. {}", verification.sentence())
             }
             Self::SafetyWords { words, digits, .. } => format!(
                 "Safety words: {} ({digits}). Read them to each other: if they differ, somebody is listening, so hang up.",
@@ -454,6 +457,7 @@ mod tests {
             call: CallId(1),
             cipher: "AES-256-GCM",
             key_agreement: "DTLS 1.3",
+            post_quantum: true,
             verification: Verification::NotVerified,
         };
         let line = event.json_line();
@@ -461,7 +465,17 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["event"], event.name());
         assert_eq!(value["cipher"], "AES-256-GCM");
+        assert_eq!(value["post_quantum"], true);
         assert_eq!(value["sentence"], event.sentence());
+    }
+
+    #[test]
+    fn protection_against_quantum_computers_is_claimed_only_where_it_is() {
+        for post_quantum in [true, false] {
+            let (cipher, key_agreement, verification) = ("AES-256-GCM", "DTLS 1.3", Verification::NotVerified);
+            let event = Event::Encrypted { call: CallId(1), cipher, key_agreement, post_quantum, verification };
+            assert_eq!(event.sentence().contains("protected against future quantum computers"), post_quantum);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use undertone_media::srtp::Profile;
-use undertone_media::{dtls, session};
+use undertone_media::{dtls, post_quantum, session};
 
 use super::verification::Verdict;
 
@@ -24,6 +24,8 @@ pub enum MediaEvent {
         version: dtls::Version,
         /// SHA-256 of the other side's certificate as seen in the handshake.
         peer_fingerprint: [u8; 32],
+        /// Whether a recording of the call is of no use to a future quantum computer.
+        post_quantum: bool,
     },
     /// The phones have proved themselves to each other inside the call, or not.
     Verification(Verdict),
@@ -86,6 +88,9 @@ pub enum MediaFailure {
     /// The key agreement or the protection broke down.
     #[error("the encryption of the call failed")]
     Encryption,
+    /// One phone announced keys against future quantum computers and the other never heard of it.
+    #[error("the protection against future quantum computers was stripped from this call")]
+    PostQuantumStripped,
     /// What was agreed on cannot be built.
     #[error("what the phones agreed on cannot be used by this one")]
     Settings,
@@ -102,6 +107,18 @@ impl From<dtls::Failure> for MediaFailure {
             | dtls::Failure::Incompatible
             | dtls::Failure::Broken => Self::Encryption,
             dtls::Failure::LocalSetup => Self::Settings,
+        }
+    }
+}
+
+impl From<session::Failure> for MediaFailure {
+    fn from(failure: session::Failure) -> Self {
+        match failure {
+            session::Failure::Dtls(failure) => failure.into(),
+            session::Failure::PostQuantum(post_quantum::Failure::Timeout) => Self::NoKeys,
+            session::Failure::PostQuantum(post_quantum::Failure::Stripped) => Self::PostQuantumStripped,
+            session::Failure::PostQuantum(post_quantum::Failure::KeyRefused) => Self::Encryption,
+            session::Failure::PostQuantum(post_quantum::Failure::LocalSetup) => Self::Settings,
         }
     }
 }

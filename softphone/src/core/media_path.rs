@@ -19,7 +19,7 @@ use undertone_media::session::{self, Session};
 use super::ice::{self, IceClient};
 use super::media_command::{MediaCommand, Route, Settings};
 use super::media_event::{MediaEvent, MediaFailure, PathStats, Refused};
-use super::verification::{Verification, Wanted};
+use super::verification::{Verdict, Verification, Wanted};
 
 /// DTLS datagrams kept that arrive before the path they belong to has been proven: one flight of a handshake.
 pub const MAX_EARLY_DATAGRAMS: usize = 4;
@@ -302,6 +302,9 @@ impl<R: RngCore> MediaPath<R> {
         while let (Stage::Running(session), Some(verification)) = (&mut self.stage, &mut self.verification)
             && let Some(verdict) = verification.drain(session, now)
         {
+            if matches!(verdict, Verdict::Words(_)) {
+                session.open_sound();
+            }
             self.outputs.push_back(Output::Event(MediaEvent::Verification(verdict)));
         }
         self.drain_session_once(now);
@@ -324,10 +327,10 @@ impl<R: RngCore> MediaPath<R> {
 
     fn handle_session_event(&mut self, event: session::Event, now: Instant) {
         let event = match event {
-            session::Event::Encrypted { profile, dtls_version, peer_fingerprint } => {
+            session::Event::Encrypted { profile, dtls_version, peer_fingerprint, post_quantum } => {
                 self.next_statistics = Some(now + FIRST_STATISTICS);
                 self.start_verification(now);
-                MediaEvent::Encrypted { profile, version: dtls_version, peer_fingerprint }
+                MediaEvent::Encrypted { profile, version: dtls_version, peer_fingerprint, post_quantum }
             }
             session::Event::FirstSound => MediaEvent::FirstSound,
             session::Event::PeerHeld(on) => MediaEvent::PeerHeld(on),

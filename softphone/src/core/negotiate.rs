@@ -23,6 +23,8 @@ use super::media_command::{Route, Settings};
 /// Whether our descriptions announce `a=vfy:1`: that this phone can prove itself to the other one inside the call.
 /// Between two phones that announce it the strict engine and the constant packet shape are used.
 pub const ANNOUNCE_VFY: bool = true;
+/// Whether our descriptions announce `a=vfy-pq:1`: that this phone can mix an ML-KEM-768 secret into the keys of a call.
+pub const ANNOUNCE_POST_QUANTUM: bool = true;
 /// Length of sound per packet that this phone asks for.
 pub const PTIME_MS: u16 = 20;
 
@@ -121,6 +123,7 @@ impl Local {
         };
         let mut offer = self.describe(setup, direction);
         offer.vfy = agreed.negotiated.vfy;
+        offer.pq = agreed.is_post_quantum();
         offer
     }
 
@@ -191,6 +194,7 @@ impl Local {
         let starts = agreed.negotiated.role == DtlsRole::Client;
         let mut answer = sdp::answer(offer, &self.capabilities(direction, starts))?;
         answer.vfy = agreed.negotiated.vfy && offer.vfy;
+        answer.pq = agreed.is_post_quantum() && offer.pq;
         let negotiated = sdp::conclude(offer, &answer, false)?;
         if negotiated.role != agreed.negotiated.role {
             return Err(Refusal::NewKeys);
@@ -208,6 +212,7 @@ impl Local {
         description.tls_id = Some(self.tls_id.clone());
         description.ice = self.sdp_ice();
         description.vfy = ANNOUNCE_VFY;
+        description.pq = ANNOUNCE_POST_QUANTUM;
         description.ptime_ms = PTIME_MS;
         if let Some(last) = &self.last {
             description.transport = last.transport;
@@ -240,7 +245,7 @@ impl Local {
             start_dtls,
             direction,
             vfy: ANNOUNCE_VFY,
-            pq: false,
+            pq: ANNOUNCE_POST_QUANTUM,
             ptime_ms: PTIME_MS,
         }
     }
@@ -290,6 +295,11 @@ impl Agreed {
         if self.negotiated.vfy { dtls::Peer::Ours } else { dtls::Peer::Foreign }
     }
 
+    /// Whether both phones mix an ML-KEM-768 secret into the keys; only ours do.
+    pub(super) fn is_post_quantum(&self) -> bool {
+        self.negotiated.vfy && self.negotiated.pq
+    }
+
     /// SHA-256 of the certificate that the other phone must show.
     pub(super) fn peer_fingerprint(&self) -> [u8; 32] {
         self.negotiated.peer_fingerprint.sha256
@@ -302,7 +312,7 @@ impl Agreed {
         let payloads = negotiated.payloads;
         Settings {
             route: self.route(local),
-            // Who proves what to whom is known to the call, not to its descriptions.
+            // Who proves what to whom, and who sends the first key, is known to the call, not to its descriptions.
             verification: None,
             session: session::Settings {
                 certificate,
@@ -312,6 +322,7 @@ impl Agreed {
                 },
                 peer: self.peer(),
                 peer_fingerprint: self.peer_fingerprint(),
+                post_quantum: None,
                 payload: session::Payloads {
                     opus: payloads.opus,
                     // Redundancy is how our phones keep one packet shape; foreign ones get plain Opus.
@@ -319,7 +330,9 @@ impl Agreed {
                     telephone_event: payloads.telephone_event.map(|(pt, _)| pt),
                 },
                 ptime_ms: packet_length(negotiated.ptime_ms),
-                sound: SoundGate::Open,
+                // A gateway that strips the announcement between our phones is found out by the verification: not before
+                // that shall a recording hold a word.
+                sound: if ours && !self.is_post_quantum() { SoundGate::UntilVerified } else { SoundGate::Open },
             },
         }
     }
@@ -420,6 +433,7 @@ mod tests {
             "a=rtpmap:111 opus/48000/2",
             "a=fmtp:111 usedtx=0;cbr=1;useinbandfec=1",
             "a=vfy:1",
+            "a=vfy-pq:1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} missing in\n{text}");
         }
@@ -468,6 +482,31 @@ mod tests {
         let settings = at_callee.media(&callee.local, callee.certificate);
         assert_eq!(settings.session.peer, dtls::Peer::Foreign);
         assert_eq!(settings.session.payload.red, None);
+    }
+
+    #[test]
+    fn the_post_quantum_exchange_is_agreed_on_where_both_announce_it_and_both_are_ours() {
+        for (offers_pq, answers_pq, vfy) in
+            [(true, true, true), (false, false, true), (false, true, true), (true, false, true), (true, true, false)]
+        {
+            let (mut caller, mut callee) = (direct_phone(1), direct_phone(2));
+            let mut offer = caller.local.offer();
+            assert!(offer.pq, "always announced");
+            (offer.pq, offer.vfy) = (offers_pq, vfy);
+            let (mut answer, at_callee) = callee.local.answer(&offer).unwrap();
+            assert_eq!(at_callee.is_post_quantum(), offers_pq && vfy);
+            assert_eq!(answer.pq, offers_pq);
+            answer.pq = answers_pq;
+            let mut at_caller = caller.local.conclude(&answer).unwrap();
+            assert_eq!(at_caller.is_post_quantum(), answers_pq && vfy);
+            let again = caller.local.reoffer(&at_caller, wanted(true));
+            assert_eq!(again.pq, at_caller.is_post_quantum(), "a running call repeats what it agreed on");
+            let stays = at_caller.is_post_quantum();
+            let mut other = answer.clone();
+            other.pq = !answers_pq;
+            caller.local.reconclude(&other, &mut at_caller).unwrap();
+            assert_eq!(at_caller.is_post_quantum(), stays, "later descriptions change nothing about keys");
+        }
     }
 
     #[test]

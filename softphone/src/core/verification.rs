@@ -52,8 +52,9 @@ impl Verification {
             own_address: wanted.own_address,
             peer_address: wanted.peer_address,
             pinned: None,
-            capabilities: Capabilities::default(),
-            post_quantum_ran: false,
+            // Said in every call: where the announcement was stripped, that is what gives it away.
+            capabilities: Capabilities { ml_kem: true },
+            post_quantum_ran: session.is_post_quantum(),
             tokens: Vec::new(),
         };
         Some(Self { exchange: Exchange::new(settings, wanted.identity, rng, now) })

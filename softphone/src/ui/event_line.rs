@@ -11,8 +11,9 @@ pub fn line(event: &Event) -> String {
         Event::Ready { address } => format!("{name} {address}"),
         Event::Calling { to, .. } => format!("{name} {to}"),
         Event::Ringing { at, other, .. } => format!("{name} {} {other}", side(*at)),
-        Event::Encrypted { cipher, key_agreement, verification, .. } => {
-            format!("{name} {cipher}, {key_agreement}, {}", verified(*verification))
+        Event::Encrypted { cipher, key_agreement, post_quantum, verification, .. } => {
+            let lasting = if *post_quantum { ", post-quantum" } else { "" };
+            format!("{name} {cipher}, {key_agreement}{lasting}, {}", verified(*verification))
         }
         Event::Connecting { .. } | Event::SoundStarted { .. } | Event::Stopped => name.to_owned(),
         Event::SafetyWords { words, digits, .. } => format!("{name} {} {digits}", words.join(" ")),
@@ -73,9 +74,10 @@ mod tests {
                     call,
                     cipher: "AES-256-GCM",
                     key_agreement: "DTLS 1.3",
+                    post_quantum: true,
                     verification: Verification::NotVerified,
                 },
-                "encrypted AES-256-GCM, DTLS 1.3, not verified",
+                "encrypted AES-256-GCM, DTLS 1.3, post-quantum, not verified",
             ),
             (Event::Stopped, "stopped"),
         ] {

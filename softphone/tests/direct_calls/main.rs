@@ -27,8 +27,9 @@ fn two_phones_call_answer_talk_and_hang_up() {
     for side in [0, 1] {
         assert!(world.saw(side, |event| matches!(
             event,
-            Event::Encrypted { cipher: "AES-256-GCM", key_agreement: "DTLS 1.3", verification, .. }
-                if *verification == Verification::NotVerified
+            Event::Encrypted {
+                cipher: "AES-256-GCM", key_agreement: "DTLS 1.3", post_quantum: true, verification, ..
+            } if *verification == Verification::NotVerified
         )));
         assert!(world.listen(side) > LOUD);
     }
@@ -237,7 +238,12 @@ fn a_foreign_phone_is_called_encrypted_but_never_verified() {
     for side in [0, 1] {
         assert!(world.saw(side, |event| matches!(
             event,
-            Event::Encrypted { key_agreement: "DTLS 1.2", verification: Verification::CannotBeVerified, .. }
+            Event::Encrypted {
+                key_agreement: "DTLS 1.2",
+                post_quantum: false,
+                verification: Verification::CannotBeVerified,
+                ..
+            }
         )));
     }
 }

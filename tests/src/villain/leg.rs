@@ -108,25 +108,33 @@ impl Leg {
             },
             ptime_ms: agreed.ptime_ms,
             sound: SoundGate::Open,
+            post_quantum: (ours && agreed.pq).then_some(self.role()),
         };
         self.session = Session::new(settings, ChaCha20Rng::seed_from_u64(rng.next_u64()), now).ok();
     }
 
     /// Begins its own verification with the phone, as the account at `address`.
     pub(super) fn prove(&mut self, identity: IdentityKey, address: &str, rng: &mut ChaCha20Rng, now: Instant) {
-        let Some(connected) = self.session.as_ref().and_then(Session::connected) else { return };
+        let Some(session) = &self.session else { return };
+        let Some(connected) = session.connected() else { return };
         let (own, peer) = (&connected.local_fingerprint, &connected.peer_fingerprint);
         let settings = verify::Settings {
-            role: if self.phone_calls { Role::Responder } else { Role::Initiator },
+            role: self.role(),
             channel: ChannelBinding::new(&connected.keys, connected.role, own, peer),
             own_address: AddressHash::of(address),
             peer_address: None,
             pinned: None,
-            capabilities: Capabilities::default(),
-            post_quantum_ran: false,
+            // Of a phone that could do more than was agreed on, the other phone would want to know why.
+            capabilities: Capabilities { ml_kem: session.is_post_quantum() },
+            post_quantum_ran: session.is_post_quantum(),
             tokens: Vec::new(),
         };
         self.exchange = Some(Exchange::new(settings, identity, rng, now));
+    }
+
+    /// The other phone's role in the call.
+    fn role(&self) -> Role {
+        if self.phone_calls { Role::Responder } else { Role::Initiator }
     }
 
     pub(super) fn handle_datagram(&mut self, bytes: &[u8], now: Instant) {

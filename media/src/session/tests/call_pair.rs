@@ -9,6 +9,7 @@ use str0m_netem::{Input, Netem, NetemConfig, Output as Link};
 use crate::certificate::Certificate;
 use crate::dtls::{Peer, Role};
 use crate::session::{Event, Output, Payloads, Session, Settings, SoundGate, Stats};
+use crate::verify;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) const FRAME: usize = 960;
@@ -28,7 +29,7 @@ pub(super) struct Side {
     pub(super) heard: Vec<f32>,
     pub(super) events: Vec<Event>,
     pub(super) sent: Vec<(Instant, Vec<u8>)>,
-    link: Netem<Vec<u8>>,
+    pub(super) link: Netem<Vec<u8>>,
 }
 
 /// Two phones in a call.
@@ -48,10 +49,20 @@ pub(super) struct Setup {
     pub(super) sound: SoundGate,
     pub(super) seed: u64,
     pub(super) honest: bool,
+    /// What each of the two was told of the post-quantum exchange.
+    pub(super) post_quantum: [Option<verify::Role>; 2],
 }
 
-pub(super) const OURS: Setup =
-    Setup { peer: Peer::Ours, payload: OUR_PAYLOADS, ptime_ms: 20, sound: SoundGate::Open, seed: 1, honest: true };
+pub(super) const OURS: Setup = Setup {
+    peer: Peer::Ours,
+    payload: OUR_PAYLOADS,
+    ptime_ms: 20,
+    sound: SoundGate::Open,
+    seed: 1,
+    honest: true,
+    // Who is called begins the handshake.
+    post_quantum: [Some(verify::Role::Responder), Some(verify::Role::Initiator)],
+};
 
 impl Pair {
     /// Two phones that have just begun, over a perfect link.
@@ -124,6 +135,7 @@ impl Side {
             dtls_role: role,
             peer: setup.peer,
             peer_fingerprint: peer,
+            post_quantum: setup.post_quantum[usize::from(role == Role::Server)],
             payload: setup.payload,
             ptime_ms: setup.ptime_ms,
             sound: setup.sound,

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use str0m_netem::{NetemConfig, Probability, RandomLoss};
 
 use super::call_pair::{FRAME, MS, OURS, PLAIN_PAYLOADS, Pair, Setup};
-use crate::dtls::{Failure, Version};
+use crate::dtls::{self, Version};
 use crate::rtp;
 use crate::session::*;
 use crate::synthetic_speech::{align, level, speech};
@@ -181,7 +181,7 @@ fn the_channel_carries_data_frames_both_ways() {
 fn another_certificate_than_announced_ends_the_session() {
     let mut pair = Pair::new(Setup { honest: false, ..OURS });
     pair.run(10_000 * MS);
-    let failed = |event: &Event| matches!(event, Event::Failed(Failure::FingerprintMismatch));
+    let failed = |event: &Event| matches!(event, Event::Failed(Failure::Dtls(dtls::Failure::FingerprintMismatch)));
     assert!(pair.a.events.iter().any(failed), "{:?}", pair.a.events);
     assert!(pair.a.session.connected().is_none() && pair.a.session.poll_timeout().is_none());
     assert_eq!(pair.a.stats().sent.packets, 0);
@@ -208,7 +208,7 @@ fn a_silent_peer_is_noticed_and_its_return_too() {
 
 #[test]
 fn a_foreign_phone_hears_and_is_heard() {
-    let foreign = Setup { peer: Peer::Foreign, payload: PLAIN_PAYLOADS, ..OURS };
+    let foreign = Setup { peer: Peer::Foreign, payload: PLAIN_PAYLOADS, post_quantum: [None; 2], ..OURS };
     let mut pair = Pair::encrypted(foreign, NetemConfig::new().latency(20 * MS));
     pair.a.say(speech(27, 5 * SECOND));
     pair.run(5_000 * MS);
@@ -260,6 +260,7 @@ fn settings_that_clash_are_refused() {
             dtls_role: dtls::Role::Client,
             peer: Peer::Ours,
             peer_fingerprint: [0; 32],
+            post_quantum: None,
             payload,
             ptime_ms,
             sound: SoundGate::Open,

@@ -2,4 +2,5 @@
 
 mod call_pair;
 mod calls;
+mod post_quantum;
 mod traffic;
