@@ -14,6 +14,8 @@ use undertone_tests::world::{Kind, StationId, World};
 
 /// Louder than any comfort noise or decoder remnant.
 const LOUD: f32 = 0.02;
+/// Quieter than any speech: what is left of encoded silence.
+const SILENCE: f32 = 0.002;
 /// Long enough for handshake and verification on a good line.
 const SETTLED: Duration = Duration::from_millis(1_200);
 /// Full calls whose words are compared. Ten thousand runs of the exchange alone are played in `media`.
@@ -128,6 +130,38 @@ fn without_the_announcement_the_call_of_strangers_is_labelled_and_nobody_is_told
             assert_eq!(world.station(id).saw(label), hidden, "{whom:?}");
             assert_eq!(words(&world, id, 0).is_none(), hidden, "{whom:?}");
         }
+    }
+}
+
+#[test]
+fn without_the_announcement_of_post_quantum_keys_two_honest_phones_end_the_call() {
+    for (seed, whom) in [(55, Whom::Both), (56, Whom::First), (57, Whom::Second)] {
+        let (mut world, alice, bob) = between(seed, [Mischief::HidesPostQuantum(whom)]);
+        call(&mut world, alice, bob);
+        wait_ended_again(&mut world, &[alice, bob]);
+        let why = [alice, bob].map(|id| world.station(id).ended().unwrap());
+        assert!(why.contains(&EndReason::VerificationFailed), "{whom:?}: {why:?}");
+        for id in [alice, bob] {
+            assert!(words(&world, id, 0).is_none(), "{whom:?}");
+            assert!(loudest(&world, id) < SILENCE, "{whom:?}: nobody's voice arrived");
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_ends_the_encryption_of_strangers_may_only_hide_post_quantum_keys_where_none_are_claimed() {
+    let mischief = [Mischief::EndsEncryption, Mischief::ProvesOwnKey, Mischief::HidesPostQuantum(Whom::Both)];
+    for (seed, mischief, claimed) in [(58, &mischief[..], false), (59, &mischief[..2], true)] {
+        let (mut world, alice, bob) = World::alice_and_bob(seed);
+        world.villain =
+            Some(DishonestGateway::between([(alice, "alice"), (bob, "bob")], mischief.iter().copied(), seed));
+        call(&mut world, alice, bob);
+        world.run_for(SETTLED);
+        for id in [alice, bob] {
+            let claims = |event: &Event| matches!(event, Event::Encrypted { post_quantum: true, .. });
+            assert_eq!(world.station(id).saw(claims), claimed);
+        }
+        assert!(words(&world, alice, 0).is_some() && words(&world, alice, 0) != words(&world, bob, 0));
     }
 }
 
@@ -295,6 +329,11 @@ fn both_hear_each_other_and_see_different_words(world: &mut World, alice: Statio
     let (of_alice, of_bob) = (words(world, alice, 0), words(world, bob, 0));
     assert!(of_alice.is_some() && of_bob.is_some());
     assert_ne!(of_alice, of_bob);
+}
+
+/// Loudest sample that this phone's speaker played since the call's media began.
+fn loudest(world: &World, id: StationId) -> f32 {
+    world.station(id).heard.iter().fold(0.0, |loudest, sample| sample.abs().max(loudest))
 }
 
 /// No packet of sound left this phone.
