@@ -224,6 +224,25 @@ fn a_new_key_in_a_running_call_is_refused_and_the_call_goes_on_with_the_old_one(
 }
 
 #[test]
+fn a_handshake_begun_by_somebody_else_in_a_running_call_changes_nothing() {
+    let (mut world, alice, bob) = between(72, []);
+    call(&mut world, alice, bob);
+    world.run_for(SETTLED);
+    for id in [alice, bob] {
+        let (before, now) = (world.station(id).received.len(), world.now);
+        world.villain.as_mut().unwrap().begins_another_handshake(id, now);
+        world.run_for(Duration::from_secs(2));
+        let news = &world.station(id).received[before..];
+        assert!(news.iter().any(|exchange| exchange.kind == Kind::Dtls), "the phone did get the message");
+    }
+    assert!(world.listen(alice) > LOUD && world.listen(bob) > LOUD);
+    for id in [alice, bob] {
+        assert_eq!((world.station(id).count("encrypted"), world.station(id).ended()), (1, None));
+    }
+    assert_eq!(words(&world, alice, 0), words(&world, bob, 0));
+}
+
+#[test]
 fn a_call_led_to_another_honest_person_ends_before_the_caller_hears_anything_trusted() {
     let mut world = World::new(80);
     let (alice, bob, carol) = (world.add("alice"), world.add("bob"), world.add_answering("carol"));

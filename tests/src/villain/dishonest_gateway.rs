@@ -1,10 +1,12 @@
 //! The dishonest gateway: its view of two people's calls, and what it makes of what passes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use undertone_media::certificate::Certificate;
+use undertone_media::dtls::{self, Association, Peer, Role};
 use undertone_media::verify::{Failure, IdentityKey, Proven};
 use undertone_sip::sdp::{Description, Fingerprint};
 use undertone_sip::wire::{HeaderName, Message, Method};
@@ -122,6 +124,17 @@ impl DishonestGateway {
         told.origin.version += 1;
         if let Some(message) = self.legs[n].dialog.reinvite(told.to_bytes()) {
             self.queue(Due::Send(Output::Message(id, Box::new(message))), now);
+        }
+        self.settle(now);
+    }
+
+    /// In the running call, sends this phone the first message of a handshake of its own, as if keys were to be
+    /// agreed on anew.
+    pub fn begins_another_handshake(&mut self, id: StationId, now: Instant) {
+        let Ok(certificate) = Certificate::generate(SystemTime::UNIX_EPOCH) else { return };
+        let mut own = Association::new(Peer::Ours, Role::Client, &certificate, [0; 32], now);
+        while let Some(dtls::Output::Transmit(bytes)) = own.poll_output() {
+            self.queue(Due::Send(Output::Datagram(id, bytes)), now);
         }
         self.settle(now);
     }
