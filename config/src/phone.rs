@@ -23,6 +23,8 @@ pub struct PhoneConfig {
     pub pin: Option<Pin>,
     /// Sound devices other than the system's default ones.
     pub sound: SoundConfig,
+    /// No gateway is told who calls: the called phone learns it in a way that only it can read.
+    pub hide_from: bool,
 }
 
 /// Names of sound devices as `undertone devices` lists them; `None` is the system's default.
@@ -63,6 +65,7 @@ impl PhoneConfig {
             gateway: raw.gateway.address.parse().map_err(|e: HostPortError| value("gateway.address", e.to_string()))?,
             pin,
             sound: SoundConfig { microphone: raw.sound.microphone, speaker: raw.sound.speaker },
+            hide_from: raw.account.hide_from,
         })
     }
 
@@ -73,14 +76,13 @@ impl PhoneConfig {
 
     fn render(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::from("# Undertone phone, written by `undertone setup`.\n\n[account]\n"));
-        let mut line = |key: &str, content: &str| {
-            text.push_str(key);
-            text.push_str(" = ");
-            text.push_str(&quoted(content));
-            text.push('\n');
-        };
+        let mut line = |key: &str, content: &str| write_line(&mut text, key, content);
         line("address", &self.address.to_string());
         line("password", self.password.expose());
+        if self.hide_from {
+            text.push_str("hide_from = true\n");
+        }
+        let mut line = |key: &str, content: &str| write_line(&mut text, key, content);
         line("\n[gateway]\naddress", &self.gateway.to_string());
         if let Some(pin) = &self.pin {
             line("pin", &pin.to_string());
@@ -96,6 +98,13 @@ impl PhoneConfig {
         }
         text
     }
+}
+
+fn write_line(text: &mut String, key: &str, content: &str) {
+    text.push_str(key);
+    text.push_str(" = ");
+    text.push_str(&quoted(content));
+    text.push('\n');
 }
 
 /// A TOML basic string.
@@ -128,18 +137,20 @@ mod tests {
             gateway: "127.0.0.1:5061".parse().expect("valid"),
             pin: Some(Pin::from_sha256([3; 32])),
             sound: SoundConfig { microphone: None, speaker: speaker.map(str::to_owned) },
+            hide_from: false,
         }
     }
 
     proptest! {
         #[test]
-        fn what_is_saved_is_read_back(password in ".{1,40}", speaker in proptest::option::of(".{0,40}")) {
-            let written = config(&password, speaker.as_deref());
+        fn what_is_saved_is_read_back(password in ".{1,40}", speaker in proptest::option::of(".{0,40}"), hide_from: bool) {
+            let written = PhoneConfig { hide_from, ..config(&password, speaker.as_deref()) };
             let read = PhoneConfig::parse(&written.render(), Path::new("phone.toml")).expect("own files are valid");
             prop_assert_eq!(read.password.expose(), password);
             prop_assert_eq!(read.sound, written.sound);
             prop_assert_eq!(read.address, written.address);
             prop_assert_eq!(read.pin, written.pin);
+            prop_assert_eq!(read.hide_from, hide_from);
         }
     }
 

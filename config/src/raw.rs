@@ -45,6 +45,8 @@ pub(crate) struct Phone {
 pub(crate) struct Account {
     pub(crate) address: String,
     pub(crate) password: String,
+    #[serde(default)]
+    pub(crate) hide_from: bool,
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,8 @@ use std::path::Path;
 mod dtls_record;
 #[path = "../fuzz/checks/media_packets.rs"]
 mod media_packets;
+#[path = "../fuzz/checks/ring_ticket.rs"]
+mod ring_ticket;
 #[path = "../fuzz/checks/rtp_demux.rs"]
 mod rtp_demux;
 
@@ -23,6 +25,11 @@ fn the_corpus_of_protected_datagrams_holds() {
 #[test]
 fn the_corpus_of_handshake_datagrams_holds() {
     replay("fuzz/corpus/dtls_record", dtls_record::check);
+}
+
+#[test]
+fn the_corpus_of_ring_tickets_holds() {
+    replay("fuzz/corpus/ring_ticket", ring_ticket::check);
 }
 
 fn replay(folder: &str, check: fn(&[u8])) {

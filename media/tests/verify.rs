@@ -219,6 +219,58 @@ fn a_link_token_proves_the_caller_and_a_wrong_one_does_not() {
 }
 
 #[test]
+fn a_callee_tells_that_a_link_was_used_before_and_only_a_proven_one_is_believed() {
+    let now = Instant::now();
+    let pair = Pair::honest(6);
+    let mut alice = pair.sides[0].start(now);
+    let mut bob = pair.sides[1].start(now);
+    let notice = b"VFY1\x10\x00\x00\x00".to_vec();
+    alice.handle_message(&notice, now);
+    bob.tell_link_used(now);
+    let m1 = sent(&mut alice).remove(0);
+    bob.handle_message(&m1, now);
+    alice.handle_message(&sent(&mut bob).remove(0), now);
+    let m3 = sent(&mut alice).remove(0);
+    alice.handle_message(&notice, now);
+    bob.handle_message(&m3, now);
+    let m4 = sent(&mut bob).remove(0);
+    bob.tell_link_used(now);
+    bob.tell_link_used(now);
+    assert_eq!(sent(&mut bob), std::slice::from_ref(&notice));
+    let due = bob.poll_timeout().unwrap();
+    bob.handle_timeout(due);
+    assert_eq!(sent(&mut bob), std::slice::from_ref(&notice), "it may have been lost");
+    assert!(alice.poll_output().is_none(), "nothing is believed before the proof");
+    alice.handle_message(&m4, now);
+    assert!(matches!(alice.poll_output(), Some(Output::Proven(_))));
+    alice.handle_message(&notice, now);
+    alice.handle_message(&notice, now);
+    assert!(matches!(alice.poll_output(), Some(Output::LinkUsedBefore)));
+    assert!(alice.poll_output().is_none());
+    bob.handle_message(&notice, now);
+    while let Some(due) = bob.poll_timeout() {
+        bob.handle_timeout(due);
+        assert!(sent(&mut bob).iter().all(|message| *message == notice));
+    }
+}
+
+#[test]
+fn a_failure_counts_from_the_message_on_that_shows_a_key() {
+    let now = Instant::now();
+    let pair = Pair::honest(6);
+    let (mut alice, mut bob) = (pair.sides[0].start(now), pair.sides[1].start(now));
+    let m1 = sent(&mut alice).remove(0);
+    assert!(!alice.has_shown_keys() && !bob.has_shown_keys());
+    bob.handle_message(&m1, now);
+    assert!(bob.has_shown_keys());
+    let mut m2 = sent(&mut bob).remove(0);
+    *m2.last_mut().unwrap() ^= 1;
+    alice.handle_message(&m2, now);
+    assert!(alice.has_shown_keys());
+    assert!(matches!(alice.poll_output(), Some(Output::Failed(Failure::ProofRefused))));
+}
+
+#[test]
 fn a_stripped_post_quantum_exchange_is_a_failure_when_both_can() {
     let mut pair = Pair::honest(8);
     pair.sides.iter_mut().for_each(|side| side.ml_kem = true);
@@ -247,7 +299,7 @@ fn a_silent_peer_ends_the_run_after_ten_seconds_with_doubling_repetitions() {
                     assert_eq!(alice.poll_timeout(), None);
                     return;
                 }
-                Output::Proven(_) => panic!("nobody answered"),
+                Output::Proven(_) | Output::LinkUsedBefore => panic!("nobody answered"),
             }
         }
         now = alice.poll_timeout().unwrap();
@@ -340,6 +392,7 @@ impl Side {
                 Output::Send(message) => sent.push(message),
                 Output::Proven(proven) => self.result = Ok(*proven),
                 Output::Failed(failure) => self.result = Err(Some(failure)),
+                Output::LinkUsedBefore => panic!("nobody said so"),
             }
         }
         sent
@@ -449,9 +502,23 @@ fn result(exchange: &mut Exchange) -> Result<Proven, Failure> {
             Output::Send(_) => {}
             Output::Proven(proven) => return Ok(*proven),
             Output::Failed(failure) => return Err(failure),
+            Output::LinkUsedBefore => panic!("nobody said so"),
         }
     }
     panic!("no result")
+}
+
+/// The messages that wait to be sent.
+fn sent(exchange: &mut Exchange) -> Vec<Vec<u8>> {
+    let mut messages = vec![];
+    while let Some(output) = exchange.poll_output() {
+        match output {
+            Output::Send(message) => messages.push(message),
+            Output::Proven(_) => {}
+            Output::Failed(_) | Output::LinkUsedBefore => panic!("nothing is wrong"),
+        }
+    }
+    messages
 }
 
 fn hex(text: &str) -> Vec<u8> {

@@ -353,6 +353,7 @@ impl Line {
                     }
                 }
                 Output::Ui(event) => self.events.push(event),
+                Output::Keep(change) => panic!("nothing is known of anybody: {change:?}"),
                 Output::Media(command) => panic!("no call was answered: {command:?}"),
             }
         }

@@ -91,7 +91,9 @@ fn setup(profile: &Path, passphrase: Option<&str>) -> String {
 
 fn run(profile: &Path, arguments: &[&str], passphrase: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_undertone"));
-    command.arg("--profile").arg(profile).args(arguments).stdin(Stdio::null()).env_remove("UNDERTONE_PASSPHRASE");
+    command.arg("--profile").arg(profile).args(arguments).stdin(Stdio::null());
+    // Neither the passphrase nor the keystore of whoever runs the tests.
+    command.env_remove("UNDERTONE_PASSPHRASE").env_remove("DBUS_SESSION_BUS_ADDRESS");
     if let Some(passphrase) = passphrase {
         command.env("UNDERTONE_PASSPHRASE", passphrase);
     }

@@ -191,6 +191,7 @@ impl World {
             phone_output::Output::Media(command) => {
                 self.ends[who].media_opened += usize::from(matches!(command, MediaCommand::Open { .. }));
             }
+            phone_output::Output::Keep(change) => panic!("a phone without identity has no contacts: {change:?}"),
             phone_output::Output::Ui(event) => self.ends[who].told.push(event),
         }
     }

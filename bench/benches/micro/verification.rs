@@ -42,6 +42,7 @@ fn run(seed: u64) -> usize {
                     Output::Send(message) => sides[1 - from].handle_message(&message, now),
                     Output::Proven(_) => proven += 1,
                     Output::Failed(failure) => panic!("{failure}"),
+                    Output::LinkUsedBefore => panic!("there is no link"),
                 }
             }
         }

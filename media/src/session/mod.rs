@@ -179,6 +179,12 @@ impl<R: RngCore> Session<R> {
         self.gate = SoundGate::Open;
     }
 
+    /// Lets no captured sound out any more, and no keys: people found that somebody sits in between.
+    pub fn close_sound(&mut self) {
+        self.gate = SoundGate::UntilVerified;
+        self.outgoing.forget_digits();
+    }
+
     /// Sends a key (0–9, `*`, `#`, A–D); false if it is no key, the other side takes none, the call is on
     /// hold, too many are waiting, or the verification has not passed: keys can be secrets.
     pub fn send_dtmf(&mut self, digit: char) -> bool {

@@ -86,6 +86,11 @@ impl Outgoing {
         self.payload.telephone_event.is_some() && !self.held && self.digits.push(digit)
     }
 
+    /// Drops the keys that wait or are being sent.
+    pub(super) fn forget_digits(&mut self) {
+        self.digits = Sender::default();
+    }
+
     /// About our stream, for a sender report; `ntp` is now, `since_last` what has passed since the
     /// last packet. None before the first packet.
     pub(super) fn sender_info(&self, ntp: u64, since_last: u32) -> Option<SenderInfo> {

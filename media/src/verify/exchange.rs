@@ -13,6 +13,9 @@
 //! must fix what it controls before seeing them: that is what makes equal safety words mean that
 //! nobody is there. A repeated message is answered by the same answer bit for bit, anything out of
 //! order is ignored, a failed check ends the run.
+//!
+//! After the run the responder may tell that the initiator's link was used by another phone before. The channel is
+//! proven by then, so that needs no proof of its own; it is repeated for a while and never answered.
 
 use super::channel::{AddressHash, ChannelBinding, hash, mac};
 use super::failure::Failure;
@@ -108,6 +111,8 @@ pub enum Output {
     Proven(Box<Proven>),
     /// The run is over. The last output.
     Failed(Failure),
+    /// Initiator, after `Proven`: another phone used this link before. At most once.
+    LinkUsedBefore,
 }
 
 /// One side's claim: long-term key, capabilities and address, as both M2 and M3 carry it.
@@ -147,7 +152,10 @@ enum State {
     AnswerAgain {
         m3: Vec<u8>,
         m4: Vec<u8>,
+        notice: Option<Repeat>,
     },
+    /// Initiator: proven. What the responder may still say has not come yet.
+    Listening,
     Over,
 }
 
@@ -158,6 +166,7 @@ pub struct Exchange {
     state: State,
     started: Instant,
     repeat: Option<Repeat>,
+    keys_shown: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -165,6 +174,10 @@ impl InviteToken {
     /// From the 32 octets of a link.
     pub fn new(token: [u8; 32]) -> Self {
         Self(token)
+    }
+
+    pub(super) fn expose(&self) -> &[u8; 32] {
+        &self.0
     }
 
     fn prove(&self, transcript: &[u8; 32]) -> [u8; 16] {
@@ -200,6 +213,7 @@ impl Exchange {
             state: State::AwaitM1,
             started: now,
             repeat: None,
+            keys_shown: false,
             outputs: VecDeque::new(),
         };
         if exchange.settings.role == Role::Initiator {
@@ -221,18 +235,20 @@ impl Exchange {
 
     /// Repeats what is outstanding, or gives up.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let outstanding = match &self.state {
+        let outstanding = match &mut self.state {
             State::AwaitM2 { m1 } => Some(m1.clone()),
             State::AwaitM4 { m3, .. } => Some(m3.clone()),
             State::AwaitM3 { m2, .. } => Some(m2.clone()),
             State::AwaitM1 => None,
-            State::AnswerAgain { .. } => {
+            State::AnswerAgain { notice, .. } => {
                 if now >= self.started + ANSWER_AGAIN {
                     self.state = State::Over;
+                } else if notice.as_mut().is_some_and(|notice| notice.is_due(now)) {
+                    self.outputs.push_back(Output::Send(frame(Kind::LinkUsed, &[])));
                 }
                 return;
             }
-            State::Over => return,
+            State::Listening | State::Over => return,
         };
         if now >= self.started + LIMIT {
             return self.fail(Failure::Timeout);
@@ -246,8 +262,11 @@ impl Exchange {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let limit = self.started + LIMIT;
         match &self.state {
-            State::Over => None,
-            State::AnswerAgain { .. } => Some(self.started + ANSWER_AGAIN),
+            State::Listening | State::Over => None,
+            State::AnswerAgain { notice, .. } => {
+                let until = self.started + ANSWER_AGAIN;
+                Some(notice.map_or(until, |notice| notice.at().min(until)))
+            }
             State::AwaitM1 => Some(limit),
             State::AwaitM2 { .. } | State::AwaitM3 { .. } | State::AwaitM4 { .. } => {
                 Some(self.repeat.map_or(limit, |repeat| repeat.at().min(limit)))
@@ -258,6 +277,19 @@ impl Exchange {
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Responder, after `Proven`: tells the initiator that another phone used its link before.
+    pub fn tell_link_used(&mut self, now: Instant) {
+        if let State::AnswerAgain { notice: notice @ None, .. } = &mut self.state {
+            *notice = Some(Repeat::new(now));
+            self.outputs.push_back(Output::Send(frame(Kind::LinkUsed, &[])));
+        }
+    }
+
+    /// Whether the responder's key was shown: from then on a failure is no accident.
+    pub fn has_shown_keys(&self) -> bool {
+        self.keys_shown
     }
 
     fn step(&mut self, kind: Kind, message: &[u8], body: &[u8], now: Instant) -> Result<(), Failure> {
@@ -275,7 +307,7 @@ impl Exchange {
                 let (m1, m2) = (m1.clone(), m2.clone());
                 self.check_third(&m1, &m2, message, body, now)
             }
-            (State::AnswerAgain { m3, m4 }, Kind::M3) if m3 == message => {
+            (State::AnswerAgain { m3, m4, .. }, Kind::M3) if m3 == message => {
                 self.outputs.push_back(Output::Send(m4.clone()));
                 Ok(())
             }
@@ -283,14 +315,20 @@ impl Exchange {
                 let (transcript, proven) = (*transcript, *proven);
                 self.check_fourth(&transcript, proven, body)
             }
+            (State::Listening, Kind::LinkUsed) => {
+                self.state = State::Over;
+                self.outputs.push_back(Output::LinkUsedBefore);
+                Ok(())
+            }
             (
                 State::AwaitM1
                 | State::AwaitM2 { .. }
                 | State::AwaitM3 { .. }
                 | State::AwaitM4 { .. }
                 | State::AnswerAgain { .. }
+                | State::Listening
                 | State::Over,
-                Kind::M1 | Kind::M2 | Kind::M3 | Kind::M4,
+                Kind::M1 | Kind::M2 | Kind::M3 | Kind::M4 | Kind::LinkUsed,
             ) => Ok(()),
         }
     }
@@ -314,11 +352,13 @@ impl Exchange {
         let tag = authenticate(&self.settings.channel, b"R", &shared, &[m1, &core2]);
         let m2 = frame(Kind::M2, &[&core2, tag.as_ref()]);
         self.send(m2.clone(), now);
+        self.keys_shown = true;
         self.state = State::AwaitM3 { m1: m1.to_vec(), m2 };
         Ok(())
     }
 
     fn check_second(&mut self, m1: &[u8], body: &[u8], now: Instant) -> Result<(), Failure> {
+        self.keys_shown = true;
         let (core2, tag) = body.split_at_checked(CORE2_LEN).ok_or(Failure::Malformed)?;
         let mut rest = core2;
         let peer_ephemeral: [u8; 32] = take(&mut rest)?;
@@ -376,7 +416,7 @@ impl Exchange {
         self.secrets = None;
         self.repeat = None;
         self.started = now;
-        self.state = State::AnswerAgain { m3: m3.to_vec(), m4 };
+        self.state = State::AnswerAgain { m3: m3.to_vec(), m4, notice: None };
         Ok(())
     }
 
@@ -386,7 +426,7 @@ impl Exchange {
         }
         self.outputs.push_back(Output::Proven(Box::new(proven)));
         self.secrets = None;
-        self.state = State::Over;
+        self.state = State::Listening;
         Ok(())
     }
 
@@ -433,7 +473,7 @@ impl Exchange {
 
     fn fail(&mut self, failure: Failure) {
         // A finished run cannot be undone by a later message, nor can it fail twice.
-        if matches!(self.state, State::Over | State::AnswerAgain { .. }) {
+        if matches!(self.state, State::Over | State::Listening | State::AnswerAgain { .. }) {
             return;
         }
         self.secrets = None;
@@ -495,7 +535,7 @@ fn proven(peer: &Claim, known: bool, transcript: &[u8; 32], invite: InviteProof)
         peer: IdentityPublic::from_bytes(peer.identity),
         peer_address: AddressHash::from_wire(peer.address),
         known,
-        words: SafetyWords::new([words[0], words[1], words[2], words[3]]),
+        words: SafetyWords::from_bits([words[0], words[1], words[2], words[3]]),
         invite,
     }
 }

@@ -1,4 +1,5 @@
-//! The four messages on the wire: `"VFY1" ‖ type(1) ‖ 0 ‖ len(2) ‖ body`, one per record.
+//! The messages on the wire: `"VFY1" ‖ type(1) ‖ 0 ‖ len(2) ‖ body`, one per record. Four make a run; a fifth, without
+//! a body, may follow it.
 
 use super::failure::Failure;
 
@@ -14,13 +15,15 @@ pub(super) const M2_LEN: usize = CORE2_LEN + 32;
 pub(super) const M3_LEN: usize = 148;
 pub(super) const M4_LEN: usize = 32;
 
-/// Which of the four messages.
+/// Which message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     M1 = 1,
     M2 = 2,
     M3 = 3,
     M4 = 4,
+    /// R to I, after the run: another phone used this link before.
+    LinkUsed = 16,
 }
 
 impl Kind {
@@ -30,6 +33,7 @@ impl Kind {
             Kind::M2 => M2_LEN,
             Kind::M3 => M3_LEN,
             Kind::M4 => M4_LEN,
+            Kind::LinkUsed => 0,
         }
     }
 }
@@ -55,7 +59,8 @@ pub(super) fn open(frame: &[u8]) -> Result<(Kind, &[u8]), Failure> {
         2 => Kind::M2,
         3 => Kind::M3,
         4 => Kind::M4,
-        0 | 5.. => return Err(Failure::Malformed),
+        16 => Kind::LinkUsed,
+        0 | 5..=15 | 17.. => return Err(Failure::Malformed),
     };
     let announced = usize::from(u16::from_be_bytes([header[6], header[7]]));
     let right = &header[..4] == MAGIC && header[5] == 0 && announced == body.len() && body.len() == kind.body_len();

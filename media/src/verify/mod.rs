@@ -3,7 +3,8 @@
 //!
 //! [`Exchange`] runs the four messages of one DTLS association; [`ChannelBinding`] ties it to the
 //! very SRTP keys and certificates of that association; [`IdentityKey`] is the long-term key it
-//! proves; [`SafetyWords`] are what people compare at the first call.
+//! proves; [`SafetyWords`] are what people compare at the first call; a [`ring_ticket`] tells the callee's phone who
+//! calls before it does anything.
 
 mod channel;
 mod exchange;
@@ -11,6 +12,7 @@ mod failure;
 mod identity;
 mod message;
 mod repeat;
+pub mod ring_ticket;
 mod safety_words;
 mod word_list;
 
@@ -21,4 +23,4 @@ pub use failure::Failure;
 pub use identity::{IdentityKey, IdentityPublic};
 pub use message::MAGIC;
 pub(crate) use repeat::{LIMIT, Repeat};
-pub use safety_words::SafetyWords;
+pub use safety_words::{DECOYS, Half, SafetyWords};

@@ -1,31 +1,143 @@
-//! What people compare at a first call: four words, or eight digits where they share no language.
+//! What people compare at a first call: four words, or eight digits where they share no language. Each of the two
+//! reads one half and picks the other one out of several, so that nobody can agree without having listened.
 
 use super::word_list::{EVEN, ODD};
+use rand_core::RngCore;
+
+/// Wrong halves beside the right one.
+pub const DECOYS: usize = 3;
+/// Digits of one half.
+const HALF_DIGITS: usize = 4;
 
 /// 32 bits derived from the transcript: equal on both phones unless somebody sits in between, then
 /// equal with probability 2^-32.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SafetyWords([u8; 4]);
 
+/// Two of the four words, and four of the eight digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Half {
+    octets: [u8; 2],
+    digits: [u8; HALF_DIGITS],
+}
+
 impl SafetyWords {
-    pub(super) fn new(bits: [u8; 4]) -> Self {
+    /// From 32 bits of a transcript.
+    pub fn from_bits(bits: [u8; 4]) -> Self {
         Self(bits)
     }
 
     /// Four words, from alternating lists.
     pub fn words(&self) -> [&'static str; 4] {
-        let [a, b, c, d] = self.0.map(usize::from);
-        [EVEN[a], ODD[b], EVEN[c], ODD[d]]
+        let [[a, b], [c, d]] = self.halves().map(|half| half.words());
+        [a, b, c, d]
     }
 
     /// The same as eight digits (26.6 bits).
     pub fn digits(&self) -> String {
-        format!("{:08}", u32::from_be_bytes(self.0) % 100_000_000)
+        format!("{:08}", self.number())
+    }
+
+    /// The half that the caller reads, and the one that the callee reads.
+    pub fn halves(&self) -> [Half; 2] {
+        let [a, b, c, d] = self.0;
+        let digit = |place: u32| (self.number() / 10_u32.pow(place) % 10) as u8;
+        [
+            Half { octets: [a, b], digits: [7, 6, 5, 4].map(digit) },
+            Half { octets: [c, d], digits: [3, 2, 1, 0].map(digit) },
+        ]
+    }
+
+    fn number(&self) -> u32 {
+        u32::from_be_bytes(self.0) % 100_000_000
+    }
+}
+
+impl Half {
+    /// Two words.
+    pub fn words(&self) -> [&'static str; 2] {
+        let [a, b] = self.octets.map(usize::from);
+        [EVEN[a], ODD[b]]
+    }
+
+    /// Four digits.
+    pub fn digits(&self) -> String {
+        self.digits.iter().map(|digit| char::from(b'0' + digit)).collect()
+    }
+
+    /// Halves that sound unlike this one and unlike each other: no word is shared, and every digit differs from this
+    /// one's at its place. `rng` must be the system's (or a test's).
+    pub fn decoys<R: RngCore>(&self, rng: &mut R) -> [Half; DECOYS] {
+        let mut drawn = [*self; 1 + DECOYS];
+        for at in 1..drawn.len() {
+            let earlier = drawn;
+            drawn[at] = loop {
+                let decoy = self.unlike(rng);
+                if earlier[..at].iter().all(|half| decoy.is_unlike(half)) {
+                    break decoy;
+                }
+            };
+        }
+        let [_, decoys @ ..] = drawn;
+        decoys
+    }
+
+    fn unlike<R: RngCore>(&self, rng: &mut R) -> Half {
+        let mut octets = [0; 2];
+        rng.fill_bytes(&mut octets);
+        Half { octets, digits: self.digits.map(|digit| (digit + 1 + (rng.next_u32() % 9) as u8) % 10) }
+    }
+
+    fn is_unlike(&self, other: &Half) -> bool {
+        self.octets.iter().zip(other.octets).all(|(a, b)| *a != b) && self.digits != other.digits
     }
 }
 
 impl std::fmt::Debug for SafetyWords {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SafetyWords")
+    }
+}
+
+impl std::fmt::Debug for Half {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Half")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn two_halves_make_the_whole() {
+        let words = SafetyWords::from_bits([250, 2, 3, 4]);
+        let [first, second] = words.halves();
+        assert_eq!([first.words(), second.words()].concat(), words.words());
+        assert_eq!(first.digits() + &second.digits(), words.digits());
+        assert_eq!(words.digits(), format!("{:08}", 0xfa02_0304_u32 % 100_000_000));
+    }
+
+    #[test]
+    fn decoys_sound_unlike_the_right_half_and_each_other() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        for _ in 0..1_000 {
+            let mut bits = [0; 4];
+            rng.fill_bytes(&mut bits);
+            let right = SafetyWords::from_bits(bits).halves()[0];
+            let decoys = right.decoys(&mut rng);
+            let all = [&[right][..], &decoys].concat();
+            for (at, half) in all.iter().enumerate() {
+                for other in &all[..at] {
+                    assert!(half.words().iter().zip(other.words()).all(|(a, b)| *a != b));
+                    assert_ne!(half.digits(), other.digits());
+                }
+            }
+            for decoy in &decoys {
+                assert!(decoy.digits().chars().zip(right.digits().chars()).all(|(a, b)| a != b));
+            }
+        }
     }
 }

@@ -127,6 +127,7 @@ impl Party {
                 Output::Send(message) => self.sent.push(message),
                 Output::Proven(proven) => self.result = Ok(*proven),
                 Output::Failed(failure) => self.result = Err(Some(failure)),
+                Output::LinkUsedBefore => {}
             }
         }
     }

@@ -113,7 +113,7 @@ fn line() -> Line {
 fn sent(exchange: &mut Exchange) -> Option<Vec<u8>> {
     match exchange.poll_output() {
         Some(Output::Send(message)) => Some(message),
-        Some(Output::Proven(_) | Output::Failed(_)) | None => None,
+        Some(Output::Proven(_) | Output::Failed(_) | Output::LinkUsedBefore) | None => None,
     }
 }
 

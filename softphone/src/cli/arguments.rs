@@ -87,10 +87,14 @@ pub enum Task {
 #[derive(Debug, Subcommand)]
 pub enum IdentityTask {
     /// Show your key code, to be compared with what your contact's phone shows
-    Show,
-    /// Make an identity that is kept, sealed with a passphrase
+    Show {
+        /// Show no QR code
+        #[arg(long)]
+        no_qr: bool,
+    },
+    /// Make an identity that is kept, by your desktop's keystore or sealed with a passphrase
     Create,
-    /// Write a copy, sealed with your passphrase, for another device or a safe place
+    /// Write a copy, sealed with a passphrase, for another device or a safe place
     Export {
         /// Where to; must not exist yet
         file: PathBuf,

@@ -105,6 +105,8 @@ impl Face {
             | NotDone::NotADigit
             | NotDone::HoldRefused
             | NotDone::NoKeys
+            | NotDone::NothingToCompare
+            | NotDone::CannotHide
             | NotDone::Stopping => Failure::NoCall,
         };
         self.failure.get_or_insert(failure);
@@ -121,7 +123,7 @@ impl Face {
 
     /// Follows the call for the meaning of keys; says which work when that changes.
     fn follow(&mut self, event: &Event) {
-        let before = (self.keys.ringing, self.keys.in_call);
+        let before = (self.keys.ringing, self.keys.in_call, self.keys.comparing);
         match event {
             Event::Ringing { at: Side::Here, .. } => self.keys.ringing = true,
             Event::Calling { .. } | Event::Ringing { at: Side::There, .. } | Event::Connecting { .. } => {
@@ -134,7 +136,12 @@ impl Face {
             Event::Muted { on, .. } => self.keys.muted = *on,
             Event::OnHold { by: Side::Here, on, .. } => self.keys.held = *on,
             Event::Ended { .. } => self.keys = Keys::default(),
-            Event::NotConnected { .. }
+            Event::Compare { .. } => self.keys.comparing = true,
+            Event::Verified { .. } | Event::NotVerified { .. } | Event::WrongPick { .. } => self.keys.comparing = false,
+            Event::KeyChanged { .. }
+            | Event::LinkUsed { .. }
+            | Event::NotKept { .. }
+            | Event::NotConnected { .. }
             | Event::Ready { .. }
             | Event::SafetyWords { .. }
             | Event::SoundStarted { .. }
@@ -146,7 +153,7 @@ impl Face {
             | Event::NotDone { .. }
             | Event::Stopped => {}
         }
-        if before != (self.keys.ringing, self.keys.in_call) {
+        if before != (self.keys.ringing, self.keys.in_call, self.keys.comparing) {
             self.hint();
         }
     }
@@ -173,6 +180,13 @@ impl Face {
                 | Event::Connecting { .. }
                 | Event::Encrypted { .. }
                 | Event::SafetyWords { .. }
+                | Event::Verified { .. }
+                | Event::NotVerified { .. }
+                | Event::Compare { .. }
+                | Event::WrongPick { .. }
+                | Event::KeyChanged { .. }
+                | Event::LinkUsed { .. }
+                | Event::NotKept { .. }
                 | Event::SoundStarted { .. }
                 | Event::Muted { .. }
                 | Event::OnHold { .. }

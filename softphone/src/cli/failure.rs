@@ -1,12 +1,15 @@
 //! What ends a command early, and with which exit code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use thiserror::Error;
 use undertone_config::ConfigError;
 
 use crate::audio::SoundError;
+use crate::keeping::contacts_file::ChangeError;
 use crate::keeping::error::KeptError;
+use crate::keeping::keystore::KeystoreError;
 use crate::net::tls::ConnectError;
 
 /// Why a command did not do what it should.
@@ -22,6 +25,32 @@ pub enum Failure {
     /// The identity cannot be used.
     #[error(transparent)]
     Kept(#[from] KeptError),
+    /// The contacts were not changed.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The keystore does not give the identity's passphrase.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The keystore's passphrase is not the one of the file.
+    #[error(
+        "the passphrase in the keystore of your desktop session does not open {}: if you put an exported copy there, \
+         give its passphrase with --passphrase-file FILE",
+        file.display()
+    )]
+    OtherKeystore {
+        /// The identity file.
+        file: PathBuf,
+    },
+    /// A passphrase was given for an identity that the keystore opens.
+    #[error(
+        "{} is opened by the keystore of your desktop session and not by the passphrase that was given: leave out \
+         --passphrase-file and UNDERTONE_PASSPHRASE",
+        file.display()
+    )]
+    InKeystore {
+        /// The identity file.
+        file: PathBuf,
+    },
     /// An identity is kept and nobody gave the passphrase.
     #[error(
         "your identity is locked and there is no terminal to ask for its passphrase at: give --passphrase-file FILE or \
@@ -67,6 +96,10 @@ impl Failure {
             Self::NoCall => 1,
             Self::Config(_)
             | Self::Kept(_)
+            | Self::Change(_)
+            | Self::Keystore(_)
+            | Self::OtherKeystore { .. }
+            | Self::InKeystore { .. }
             | Self::Locked
             | Self::Sound(_)
             | Self::Connect(_)

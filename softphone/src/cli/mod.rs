@@ -6,6 +6,7 @@
 use std::io::Write;
 
 pub mod arguments;
+mod code;
 pub mod devices;
 mod face;
 pub mod failure;

@@ -1,21 +1,31 @@
-//! The passphrase of what the phone keeps: from a file, the environment or a person, in this order; and the identity
-//! it opens, made at the first start with one.
+//! The passphrase of what the phone keeps: from a file, the environment, the keystore or a person, in this order; and
+//! the identity it opens, made at the first start.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 
-use rand_core::{OsRng, TryRngCore};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand_core::{OsRng, RngCore, TryRngCore};
 use undertone_config::{PhonePaths, Secret};
+use zeroize::Zeroizing;
 
 use super::Failure;
 use super::arguments::Arguments;
+use crate::keeping::contacts_file::ContactsFile;
+use crate::keeping::error::KeptError;
 use crate::keeping::identity_file::{KeptIdentity, exists, identity_path};
+use crate::keeping::keystore::{self, KeystoreError};
+use crate::keeping::keystore_entry::KeystoreEntry;
 use crate::keeping::seal::Cost;
 use crate::ui::prompt::{ask_new_secret, ask_unseen, read_secret};
 use crate::ui::terminal::is_interactive;
 
 /// The environment variable a script may give the passphrase in.
 pub(super) const VARIABLE: &str = "UNDERTONE_PASSPHRASE";
+/// Octets of a drawn passphrase: nobody guesses 256 bits.
+const PASSPHRASE_LEN: usize = 32;
 
 /// What the option or the environment gives.
 ///
@@ -60,23 +70,115 @@ pub(super) fn new_one(arguments: &Arguments, question: &str) -> Result<Option<Se
     }
 }
 
-/// The identity of a phone that is about to run: kept, made now, or `None` for a phone that nobody gave a passphrase.
+/// An identity that was opened, and with what.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The keys.
+    pub(super) kept: KeptIdentity,
+    /// Seals it again.
+    pub(super) passphrase: Secret,
+}
+
+/// Opens the identity in `file`: with the passphrase that is given, else by the keystore if it was made so, else with
+/// the one that is asked for.
+pub(super) fn opened(arguments: &Arguments, file: &Path) -> Result<Opened, Failure> {
+    if !exists(file) {
+        return Err(KeptError::Missing { file: file.to_owned() }.into());
+    }
+    let entry = KeystoreEntry::of(file)?;
+    let given = given(arguments)?;
+    match &entry {
+        Some(entry) if given.is_none() => return opened_by_keystore(file, entry),
+        Some(_) | None => {}
+    }
+    let passphrase = match given {
+        Some(passphrase) => passphrase,
+        None => given_or_asked(arguments, "Your passphrase (not shown):")?.ok_or(Failure::Locked)?,
+    };
+    match KeptIdentity::load(file, &passphrase, Cost::PRODUCTION) {
+        Ok(kept) => Ok(Opened { kept, passphrase }),
+        Err(KeptError::WrongPassphrase { file }) if entry.is_some() => Err(Failure::InKeystore { file }),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// Opens the identity in `file` with the passphrase that the keystore has for it.
+pub(super) fn opened_by_keystore(file: &Path, entry: &KeystoreEntry) -> Result<Opened, Failure> {
+    let passphrase = keystore::get(entry.name())?;
+    match KeptIdentity::load(file, &passphrase, Cost::PRODUCTION) {
+        Ok(kept) => Ok(Opened { kept, passphrase }),
+        Err(KeptError::WrongPassphrase { file }) => Err(Failure::OtherKeystore { file }),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// The identity of a phone that is about to run: kept, made at this first start, or `None` for a phone that has neither
+/// a keystore nor a passphrase.
 ///
 /// A kept one that cannot be opened is no reason to go on with another: every contact would see a changed key.
 pub(super) fn identity(arguments: &Arguments, paths: &PhonePaths) -> Result<Option<KeptIdentity>, Failure> {
     let file = identity_path(paths.folder());
     if exists(&file) {
-        let passphrase = given_or_asked(arguments, "Your passphrase (not shown):")?.ok_or(Failure::Locked)?;
-        return Ok(Some(KeptIdentity::load(&file, &passphrase, Cost::PRODUCTION)?));
+        return opened(arguments, &file).map(|opened| Some(opened.kept));
     }
-    given(arguments)?.map(|passphrase| make(paths, &passphrase)).transpose()
+    match made_unasked(arguments, paths) {
+        Ok(made) => Ok(Some(made)),
+        // The phone works without, and says so.
+        Err(Failure::Keystore(_)) => Ok(None),
+        Err(why) => Err(why),
+    }
 }
 
-/// Makes the identity of a profile that has none.
-pub(super) fn make(paths: &PhonePaths, passphrase: &Secret) -> Result<KeptIdentity, Failure> {
+/// Makes the identity of a profile that has none: with the passphrase that is given, else by the keystore, else with
+/// one that a person chooses; `None` when the person wants none, or there is neither a keystore nor a person.
+pub(super) fn made(arguments: &Arguments, paths: &PhonePaths, question: &str) -> Result<Option<KeptIdentity>, Failure> {
+    match made_unasked(arguments, paths) {
+        Ok(made) => Ok(Some(made)),
+        Err(Failure::Keystore(_)) if can_ask(arguments) => {
+            let passphrase = new_one(arguments, question)?;
+            passphrase.map(|passphrase| make(paths, &passphrase)).transpose()
+        }
+        Err(Failure::Keystore(KeystoreError::Unreachable)) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+fn made_unasked(arguments: &Arguments, paths: &PhonePaths) -> Result<KeptIdentity, Failure> {
+    if let Some(passphrase) = given(arguments)? {
+        return make(paths, &passphrase);
+    }
+    let made = drawn(paths)?;
+    keep_with_keystore(&made, paths)?;
+    Ok(made)
+}
+
+fn make(paths: &PhonePaths, passphrase: &Secret) -> Result<KeptIdentity, Failure> {
+    let made = drawn(paths)?;
+    made.create(&identity_path(paths.folder()), passphrase, Cost::PRODUCTION, &mut OsRng.unwrap_err())?;
+    Ok(made)
+}
+
+/// Keeps `made` in a profile that has no identity, sealed with a drawn passphrase in the keystore. Nothing is written
+/// when there is no keystore that takes it.
+pub(super) fn keep_with_keystore(made: &KeptIdentity, paths: &PhonePaths) -> Result<(), Failure> {
     let mut rng = OsRng.unwrap_err();
-    let made = KeptIdentity::generate(&mut rng);
-    made.create(&identity_path(paths.folder()), passphrase, Cost::PRODUCTION, &mut rng)?;
+    let mut octets = Zeroizing::new([0; PASSPHRASE_LEN]);
+    rng.fill_bytes(octets.as_mut());
+    let (entry, passphrase) = (KeystoreEntry::draw(&mut rng), Secret::new(URL_SAFE_NO_PAD.encode(*octets)));
+    keystore::put(entry.name(), &passphrase)?;
+    let file = identity_path(paths.folder());
+    let created = made.create_with_keystore(&file, &entry, &passphrase, Cost::PRODUCTION, &mut rng);
+    if created.is_err() {
+        // An entry that opens nothing harms nobody, should it stay.
+        let _ = keystore::forget(entry.name());
+    }
+    Ok(created?)
+}
+
+/// New keys, unless the profile has contacts: those were kept under an identity that would be lost for good.
+fn drawn(paths: &PhonePaths) -> Result<KeptIdentity, Failure> {
+    let made = KeptIdentity::generate(&mut OsRng.unwrap_err());
+    ContactsFile::check(paths.folder(), &made.contacts_key)?;
     Ok(made)
 }
 

@@ -1,6 +1,7 @@
 //! `call`, `listen`, `echo`, `headless` and the check of `setup`: a phone, its sound, and who sits in front of it.
 
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rand_core::{OsRng, TryRngCore};
@@ -14,8 +15,10 @@ use super::{Failure, passphrase};
 use crate::audio::{MicrophoneChoice, Sound, SoundNotice, SpeakerChoice};
 use crate::core::command::Command;
 use crate::core::phone_settings::{Account, Direct, Mode, Settings};
+use crate::keeping::contacts_file::ContactsFile;
+use crate::keeping::identity_file::KeptIdentity;
 use crate::net::direct::DirectSockets;
-use crate::net::driver::{self, Input, Reach};
+use crate::net::driver::{self, Input, Kept, Reach};
 use crate::net::trust::Trust;
 use crate::ui::command_line::{self, MAX_LINE_LEN};
 use crate::ui::printer::{Printer, Style};
@@ -55,6 +58,7 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     let sound = open_sound(arguments, &purpose, &configured, notices)?;
     // Only now, so that nothing is written when a device is missing.
     let kept = paths.as_ref().map(|paths| passphrase::identity(arguments, paths)).transpose()?.flatten();
+    let folder = paths.as_ref().map(|paths| paths.folder().to_owned());
     let instance = paths.map(|paths| instance(&paths.folder().join("instance"))).unwrap_or_default();
     let style = match (&purpose, arguments.json) {
         (_, true) => Style::Json,
@@ -68,7 +72,8 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     } else if kept.is_none() {
         printer.warn(TEMPORARY_WARNING);
     }
-    let identity = kept.map(|kept| kept.identity);
+    let hide_from = config.as_ref().is_some_and(|config| config.hide_from);
+    let kept = own_kept(kept, folder.as_deref(), hide_from)?;
     let keys_mode = if person { TerminalMode::keys() } else { None };
     let (inputs, inputs_received) = mpsc::channel(INPUTS);
     read_inputs(&purpose, person, inputs).map_err(Failure::System)?;
@@ -79,8 +84,7 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
             (None, Some(config)) => gateway_phone(config, instance, auto_answer),
             (None, None) => return Err(Failure::NobodyToAsk("the account")),
         };
-        let (face, sound) =
-            driver::run(settings, identity, reach, sound, inputs_received, notices_received, face).await;
+        let (face, sound) = driver::run(settings, kept, reach, sound, inputs_received, notices_received, face).await;
         let outcome = face.outcome();
         sound.finish()?;
         outcome
@@ -100,6 +104,7 @@ pub(super) fn check_account(config: &PhoneConfig) -> Result<(), Failure> {
         gateway: config.gateway.clone(),
         pin: config.pin,
         sound: SoundConfig::default(),
+        hide_from: config.hide_from,
     };
     let (_no_notices, notices) = mpsc::channel(1);
     // Kept open: a closed channel of inputs is not a wish to stop.
@@ -108,8 +113,15 @@ pub(super) fn check_account(config: &PhoneConfig) -> Result<(), Failure> {
     let face = Face::new(Purpose::Check, Printer::silent(), false);
     runtime()?.block_on(async {
         let (settings, reach) = gateway_phone(copy, random_instance(), false);
-        driver::run(settings, None, reach, sound, inputs, notices, face).await.0.outcome()
+        driver::run(settings, Kept::default(), reach, sound, inputs, notices, face).await.0.outcome()
     })
+}
+
+/// What the phone knows from earlier: itself, its contacts, and how it wants to be shown.
+fn own_kept(kept: Option<KeptIdentity>, folder: Option<&Path>, hide_from: bool) -> Result<Kept, Failure> {
+    let (Some(kept), Some(folder)) = (kept, folder) else { return Ok(Kept { hide_from, ..Kept::default() }) };
+    let contacts = ContactsFile::open(folder, kept.contacts_key)?;
+    Ok(Kept { identity: Some(kept.identity), contacts: Some(contacts), hide_from })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -36,6 +36,8 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
     let stdin_password = if wanted.password_stdin { Some(password(&mut input, "standard input")?) } else { None };
     let person = Person { terminal: asking.then_some((&mut input, &mut out)) };
     let config = collect(wanted, stdin_password, configured_sound(arguments), person)?;
+    // Set up again, the phone goes on to hide who calls.
+    let config = PhoneConfig { hide_from: configured(arguments).is_some_and(|before| before.hide_from), ..config };
     drop((input, out));
     if !wanted.offline {
         super::session::check_account(&config)?;
@@ -55,14 +57,17 @@ pub fn run(arguments: &Arguments, wanted: &Setup) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the identity if there is none and a passphrase for it; its key code. One that exists is left alone.
+/// Makes the identity if there is none, and a keystore or a passphrase for it; its key code. One that exists is left alone.
 fn made_identity(arguments: &Arguments, paths: &PhonePaths) -> Result<Option<String>, Failure> {
     if exists(&identity_path(paths.folder())) {
         return Ok(None);
     }
     let question = "Choose a passphrase for your identity, by which contacts know you (not shown; empty: keep none):";
-    let passphrase = passphrase::new_one(arguments, question)?;
-    let made = passphrase.map(|passphrase| passphrase::make(paths, &passphrase)).transpose()?;
+    let made = match passphrase::made(arguments, paths, question) {
+        // The account is saved already; the phone says that it keeps no identity.
+        Err(Failure::Keystore(_)) => None,
+        made_or_failed => made_or_failed?,
+    };
     Ok(made.map(|kept| kept.identity.public().key_code()))
 }
 
@@ -73,11 +78,11 @@ pub(super) fn paths(arguments: &Arguments) -> Result<PhonePaths, Failure> {
 
 /// The sound devices of the configuration; a missing or broken one has none, and is reported where it is needed.
 pub(super) fn configured_sound(arguments: &Arguments) -> SoundConfig {
-    paths(arguments)
-        .ok()
-        .and_then(|paths| PhoneConfig::load(&paths.config_file()).ok())
-        .map(|config| config.sound)
-        .unwrap_or_default()
+    configured(arguments).map(|config| config.sound).unwrap_or_default()
+}
+
+fn configured(arguments: &Arguments) -> Option<PhoneConfig> {
+    PhoneConfig::load(&paths(arguments).ok()?.config_file()).ok()
 }
 
 fn collect<I: BufRead, O: Write>(
@@ -126,7 +131,7 @@ fn collect<I: BufRead, O: Write>(
         }
         (None, None) => person.password()?,
     };
-    Ok(PhoneConfig { address, password, gateway, pin, sound })
+    Ok(PhoneConfig { address, password, gateway, pin, sound, hide_from: false })
 }
 
 impl<I: BufRead, O: Write> Person<'_, I, O> {

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use undertone_config::AccountAddress;
 use undertone_media::verify::AddressHash;
 use undertone_sip::user_agent::Transport;
 use undertone_sip::wire::uri::{host_to_string, is_sip, parse_uri, sip_uri, uri_param};
@@ -121,6 +122,16 @@ pub(super) fn own_direct_uri(user: &str, local: SocketAddr, transport: Transport
 pub(super) fn account_uri(user: &str, domain: &str) -> Uri {
     let named = parse_uri(&format!("sip:{user}@{domain}"));
     named.or_else(|_| parse_uri(&format!("sip:{domain}"))).unwrap_or_default()
+}
+
+/// A caller who is not named (RFC 3323 §4.1.1.3).
+pub(super) fn anonymous_uri() -> Uri {
+    parse_uri("sip:anonymous@anonymous.invalid").unwrap_or_default()
+}
+
+/// The account behind an address; `None` if no gateway of ours could have given it.
+pub(super) fn account(uri: &Uri) -> Option<AccountAddress> {
+    format!("{}@{}", user(uri)?, host_to_string(&uri.host_with_port.host)).parse().ok()
 }
 
 /// `sip:domain`.

@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use undertone_media::certificate::Certificate;
 use undertone_media::dtls;
-use undertone_media::verify::{AddressHash, Role};
 use undertone_sip::user_agent::{FlowId, SessionId};
 
 use super::address::DirectCallee;
+use super::checking::Check;
 use super::event::EndReason;
 use super::negotiate::{Agreed, Local};
+use super::parties::Parties;
 
 /// How long a phone rings, here or there, before nobody is assumed to answer.
 pub const RING_TIME: Duration = Duration::from_secs(60);
@@ -47,17 +48,11 @@ pub(super) struct Call {
     /// Known from the INVITE on.
     pub(super) session: Option<SessionId>,
     pub(super) stage: Stage,
+    /// How far the verification has come.
+    pub(super) check: Check,
     pub(super) muted: bool,
     pub(super) hold: Hold,
     pub(super) silence: Silence,
-}
-
-/// The two ends as the verification knows them.
-#[derive(Clone, Copy)]
-pub(super) struct Parties {
-    pub(super) role: Role,
-    /// `None` where an address proves nothing: hidden callers, and calls without a gateway.
-    pub(super) peer: Option<AddressHash>,
 }
 
 /// How far it has come.

@@ -7,38 +7,44 @@ use std::time::Instant;
 
 use rand_core::RngCore;
 use undertone_media::certificate::Certificate;
-use undertone_media::verify::{AddressHash, IdentityKey, Role};
+use undertone_media::session::SoundGate;
+use undertone_media::verify::{AddressHash, IdentityKey, InviteToken, Role};
 use undertone_media::{dtls, srtp};
 use undertone_sip::sdp::Description;
 use undertone_sip::user_agent::{EndCause, FlowId, Invite, SessionId};
-use undertone_sip::wire::{NameAddr, Request, Uri, reason_phrase};
+use undertone_sip::wire::{NameAddr, Uri, reason_phrase};
 
-use super::address::{self, DirectCallee};
-use super::call::{CONNECT_TIME, Call, CallId, Hold, Own, Parties, REACH_TIME, RING_TIME, Silence, Stage, Terms};
+use super::address::{self, Callee, DirectCallee};
+use super::call::{CONNECT_TIME, Call, CallId, Hold, Own, REACH_TIME, RING_TIME, Silence, Stage, Terms};
+use super::checking::Check;
+use super::contacts::ContactError;
 use super::event::{EndReason, Event, NotDone, Side, Statistics, Verification, clean};
-use super::line::Road;
+use super::line::{Line, Road};
 use super::media_command::MediaCommand;
 use super::media_event::{MediaEvent, MediaFailure, PathStats};
 use super::negotiate::{Local, Refusal};
+use super::parties::{Parties, Standing};
 use super::phone::Phone;
 use super::phone_output::Output;
-use super::verification::{Verdict, Wanted};
+use super::verification::Wanted;
 
 impl<R: RngCore> Phone<R> {
-    /// Begins a call to the typed address.
-    pub(super) fn dial(&mut self, typed: &str, now: Instant) -> Result<(), NotDone> {
+    /// Begins a call to the typed address, or to the contact of that name.
+    pub(super) fn dial(&mut self, typed: &str, hidden: bool, now: Instant) -> Result<(), NotDone> {
         if self.call.is_some() {
             return Err(NotDone::AlreadyInCall);
         }
-        match self.line.road(typed, now)? {
-            Road::Gateway { flow, callee } => {
-                let own = self.draw_own(flow)?;
-                let parties = Parties { role: Role::Initiator, peer: Some(address::hash(&callee.uri)) };
-                let call = self.begin(callee.shown, parties, flow, now);
-                self.invite(call, callee.uri, own, now);
+        let address = match self.contacts.named(typed) {
+            Ok(contact) => contact.address.to_string(),
+            Err(ContactError::Ambiguous) => {
+                return Err(NotDone::BadAddress { hint: "several contacts have this name, so use the address" });
             }
+            Err(_nobody_by_that_name) => typed.to_owned(),
+        };
+        match self.line.road(&address, now)? {
+            Road::Gateway { flow, callee } => self.dial_account(flow, callee, hidden, now)?,
             Road::Direct { flow, callee, is_open } => {
-                let parties = Parties { role: Role::Initiator, peer: None };
+                let parties = Parties::stranger(Role::Initiator, None, None);
                 let call = self.begin(callee.shown.clone(), parties, flow, now);
                 let stage = Stage::Reaching { until: now + REACH_TIME, callee };
                 self.call = Some(Call { stage, ..call });
@@ -50,6 +56,28 @@ impl<R: RngCore> Phone<R> {
         Ok(())
     }
 
+    fn dial_account(&mut self, flow: FlowId, callee: Callee, hidden: bool, now: Instant) -> Result<(), NotDone> {
+        let account = address::account(&callee.uri);
+        let contact = account.as_ref().and_then(|account| self.contacts.at(account));
+        let hidden = hidden || self.hides || contact.is_some_and(|contact| contact.hide_from);
+        if hidden && contact.is_some_and(|contact| contact.token.is_some()) {
+            // Whoever gave out the link keeps its user as a contact, which needs an address.
+            return Err(NotDone::CannotHide);
+        }
+        let (shown, parties) = match contact {
+            Some(contact) => (contact.name.clone(), Parties::contact(Role::Initiator, contact)),
+            None => {
+                let hash = address::hash(&callee.uri);
+                (callee.shown, Parties::stranger(Role::Initiator, account, Some(hash)))
+            }
+        };
+        let own = self.draw_own(flow, now)?;
+        let from = if hidden { address::anonymous_uri() } else { self.line.own_uri(flow) };
+        let call = self.begin(shown, parties, flow, now);
+        self.invite(call, from, callee.uri, own, now);
+        Ok(())
+    }
+
     /// Direct mode: the flow to the called phone is open.
     pub(super) fn place_reached_call(&mut self, flow: FlowId, now: Instant) {
         let Some(call) = self.call.take_if(|call| call.flow == flow && matches!(call.stage, Stage::Reaching { .. }))
@@ -58,8 +86,8 @@ impl<R: RngCore> Phone<R> {
         };
         let Stage::Reaching { callee: DirectCallee { uri, .. }, .. } = &call.stage else { return };
         let uri = uri.clone();
-        match self.draw_own(flow) {
-            Ok(own) => self.invite(call, uri, own, now),
+        match self.draw_own(flow, now) {
+            Ok(own) => self.invite(call, self.line.own_uri(flow), uri, own, now),
             Err(why) => {
                 self.call = Some(call);
                 self.show(Event::NotDone { why });
@@ -77,7 +105,7 @@ impl<R: RngCore> Phone<R> {
 
     /// Takes the call that rings here.
     pub(super) fn answer(&mut self, now: Instant) -> Result<(), NotDone> {
-        let Some(call) = self.call.take_if(|call| matches!(call.stage, Stage::RingingHere { .. })) else {
+        let Some(mut call) = self.call.take_if(|call| matches!(call.stage, Stage::RingingHere { .. })) else {
             return Err(NotDone::NothingToAnswer);
         };
         let (Stage::RingingHere { certificate, terms, answer, .. }, Some(session)) = (call.stage, call.session) else {
@@ -85,7 +113,7 @@ impl<R: RngCore> Phone<R> {
         };
         let contact = self.line.contact(call.flow, &mut self.rng);
         self.user_agent.accept(session, contact, answer, now);
-        let stage = self.connect(call.id, call.parties, call.muted, certificate, terms, now);
+        let stage = self.connect(call.id, &mut call.parties, call.muted, certificate, terms, now);
         self.call = Some(Call { stage, ..call });
         Ok(())
     }
@@ -143,41 +171,6 @@ impl<R: RngCore> Phone<R> {
         }
     }
 
-    /// Somebody calls.
-    pub(super) fn receive_invite(&mut self, session: SessionId, flow: FlowId, request: &Request, now: Instant) {
-        let from = request.headers.from().map_or_else(|_| address::unknown_caller(), |from| address::caller(&from));
-        if self.call.is_some() || self.is_stopping() {
-            self.user_agent.reject(session, 486, reason_phrase(486), now);
-            self.show(Event::Missed { from });
-            return;
-        }
-        match self.prepare_answer(flow, &request.body) {
-            Ok((certificate, terms, answer)) => {
-                let until = now + RING_TIME;
-                let peer = self
-                    .line
-                    .own_address()
-                    .and(request.headers.from().ok())
-                    .and_then(|from| address::caller_hash(&from));
-                let call = self.begin(from, Parties { role: Role::Responder, peer }, flow, now);
-                let (id, other) = (call.id, call.other.clone());
-                let stage = Stage::RingingHere { until, certificate, terms, answer };
-                self.call = Some(Call { session: Some(session), stage, ..call });
-                self.user_agent.ring(session, 180, None, now);
-                self.show(Event::Ringing { call: id, at: Side::Here, other });
-                if self.auto_answer {
-                    // The call rings here, so there is something to answer.
-                    let _ = self.answer(now);
-                }
-            }
-            Err(None) => self.user_agent.reject(session, 480, reason_phrase(480), now),
-            Err(Some(refusal)) => {
-                self.user_agent.reject(session, refusal.status(), &refusal.to_string(), now);
-                self.show(Event::Refused { from, why: refusal.to_string() });
-            }
-        }
-    }
-
     /// The called phone (or the gateway) reports how it is getting on.
     pub(super) fn follow_progress(&mut self, session: SessionId, status: u16) {
         let Some(call) = self.call.take_if(|call| call.session == Some(session)) else { return };
@@ -200,7 +193,7 @@ impl<R: RngCore> Phone<R> {
 
     /// The called phone answered.
     pub(super) fn take_answer(&mut self, session: SessionId, sdp: &[u8], now: Instant) {
-        let Some(call) = self.call.take_if(|call| call.session == Some(session)) else { return };
+        let Some(mut call) = self.call.take_if(|call| call.session == Some(session)) else { return };
         let own = match call.stage {
             Stage::Calling { own, .. } | Stage::RingingThere { own, .. } => own,
             other @ (Stage::Reaching { .. }
@@ -213,9 +206,13 @@ impl<R: RngCore> Phone<R> {
         };
         let agreed = Description::parse(sdp).map_err(Refusal::from).and_then(|answer| own.local.conclude(&answer));
         match agreed {
+            Ok(agreed) if call.parties.must_prove && agreed.peer() == dtls::Peer::Foreign => {
+                self.call = Some(Call { stage: Stage::Calling { until: now, own }, ..call });
+                self.end(EndReason::ProofMissing, "", now);
+            }
             Ok(agreed) => {
                 let terms = Terms { local: own.local, agreed };
-                let stage = self.connect(call.id, call.parties, call.muted, own.certificate, terms, now);
+                let stage = self.connect(call.id, &mut call.parties, call.muted, own.certificate, terms, now);
                 self.call = Some(Call { stage, ..call });
             }
             Err(refusal) => {
@@ -236,6 +233,7 @@ impl<R: RngCore> Phone<R> {
 
     /// The user agent says the call is over.
     pub(super) fn take_end(&mut self, session: SessionId, cause: EndCause, now: Instant) {
+        self.forget_silent(session);
         if !self.is_current(session) {
             return;
         }
@@ -266,7 +264,8 @@ impl<R: RngCore> Phone<R> {
             MediaEvent::Encrypted { profile, version, peer_fingerprint, post_quantum } => {
                 self.take_keys(profile, version, peer_fingerprint, post_quantum, now);
             }
-            MediaEvent::Verification(verdict) => self.take_verdict(id, verdict, now),
+            MediaEvent::Verification(verdict) => self.take_verdict(verdict, now),
+            MediaEvent::LinkUsedBefore => self.hear_link_used(),
             MediaEvent::FirstSound => self.show(Event::SoundStarted { call: id }),
             MediaEvent::PeerHeld(on) => self.held_there(on, now),
             MediaEvent::PeerSilent(silent) => {
@@ -309,6 +308,7 @@ impl<R: RngCore> Phone<R> {
             self.output(Output::Media(MediaCommand::Close { call: call.id }));
         }
         let duration_s = call.duration_s(now);
+        let detail = if detail.is_empty() { hint(&call, why) } else { detail };
         self.show(Event::Ended { call: call.id, why, detail: clean(detail), other: call.other, duration_s });
         self.line.leave(call.flow, now);
     }
@@ -317,26 +317,27 @@ impl<R: RngCore> Phone<R> {
         self.call.as_ref().is_some_and(|call| call.session == Some(session))
     }
 
-    fn begin(&mut self, other: String, parties: Parties, flow: FlowId, now: Instant) -> Call {
+    pub(super) fn begin(&mut self, other: String, parties: Parties, flow: FlowId, now: Instant) -> Call {
         self.line.enter(flow);
         let id = self.next_call_id();
         // Replaced by the caller with the stage the call begins in.
         let callee = DirectCallee::nobody();
         let stage = Stage::Reaching { until: now, callee };
-        let (hold, silence) = (Hold::default(), Silence::default());
-        Call { id, other, parties, flow, session: None, stage, muted: false, hold, silence }
+        let (check, hold, silence) = (Check::default(), Hold::default(), Silence::default());
+        Call { id, other, parties, flow, session: None, stage, check, muted: false, hold, silence }
     }
 
-    fn draw_own(&mut self, flow: FlowId) -> Result<Own, NotDone> {
-        let certificate = Certificate::generate(self.today).map_err(|_| NotDone::NoKeys)?;
+    fn draw_own(&mut self, flow: FlowId, now: Instant) -> Result<Own, NotDone> {
+        let certificate = Certificate::generate(self.clock.at(now)).map_err(|_| NotDone::NoKeys)?;
         let local = Local::draw(&certificate, self.line.media_address(flow), &mut self.rng);
         Ok(Own { local, certificate })
     }
 
-    fn invite(&mut self, call: Call, uri: Uri, mut own: Own, now: Instant) {
-        let sdp = own.local.offer().to_bytes();
+    fn invite(&mut self, call: Call, from: Uri, uri: Uri, mut own: Own, now: Instant) {
+        let ring_ticket = self.ring_ticket(&call.parties, &own.local, now);
+        let sdp = own.local.offer(ring_ticket).to_bytes();
         let contact = self.line.contact(call.flow, &mut self.rng);
-        let from = NameAddr::new(self.line.own_uri(call.flow));
+        let from = NameAddr::new(from);
         let to = NameAddr::new(uri.clone());
         let invite = Invite { request_uri: uri, from, to, contact, sdp, credentials: None, extra: Vec::new() };
         let session = self.user_agent.invite(call.flow, invite, now);
@@ -346,9 +347,14 @@ impl<R: RngCore> Phone<R> {
     }
 
     /// `Err(None)`: this phone has no keys to offer.
-    fn prepare_answer(&mut self, flow: FlowId, offer: &[u8]) -> Result<(Certificate, Terms, Vec<u8>), Option<Refusal>> {
+    pub(super) fn prepare_answer(
+        &mut self,
+        flow: FlowId,
+        offer: &[u8],
+        now: Instant,
+    ) -> Result<(Certificate, Terms, Vec<u8>), Option<Refusal>> {
         let offer = Description::parse(offer).map_err(|refusal| Some(refusal.into()))?;
-        let Own { mut local, certificate } = self.draw_own(flow).map_err(|_| None)?;
+        let Own { mut local, certificate } = self.draw_own(flow, now).map_err(|_| None)?;
         let (answer, agreed) = local.answer(&offer)?;
         Ok((certificate, Terms { local, agreed }, answer.to_bytes()))
     }
@@ -356,27 +362,48 @@ impl<R: RngCore> Phone<R> {
     fn connect(
         &mut self,
         id: CallId,
-        parties: Parties,
+        parties: &mut Parties,
         muted: bool,
         certificate: Certificate,
         terms: Terms,
         now: Instant,
     ) -> Stage {
-        let verification = Wanted {
-            role: parties.role,
-            identity: IdentityKey::from_bytes(&self.identity.to_bytes()),
-            own_address: self.line.own_address().unwrap_or_else(|| AddressHash::of("")),
-            peer_address: parties.peer,
-        };
         let mut settings = Box::new(terms.agreed.media(&terms.local, certificate));
         settings.session.post_quantum = terms.agreed.is_post_quantum().then_some(parties.role);
-        settings.verification = (terms.agreed.peer() == dtls::Peer::Ours).then_some(verification);
+        if terms.agreed.peer() == dtls::Peer::Ours {
+            settings.verification = Some(self.wanted(parties, now));
+            if matches!(self.line, Line::Gateway(_)) {
+                settings.session.sound = SoundGate::UntilVerified;
+            }
+        }
         self.output(Output::Media(MediaCommand::Open { call: id, settings }));
         if muted {
             self.output(Output::Media(MediaCommand::Mute { call: id, on: true }));
         }
         self.show(Event::Connecting { call: id });
         Stage::Connecting { until: now + CONNECT_TIME, terms }
+    }
+
+    /// What the verification of the call has to find.
+    fn wanted(&self, parties: &mut Parties, now: Instant) -> Wanted {
+        let today = self.clock.day(now);
+        let contact = parties.account.as_ref().and_then(|account| self.contacts.at(account));
+        let tokens = match parties.role {
+            Role::Initiator => contact.and_then(|contact| contact.token.as_ref()).into_iter().collect(),
+            Role::Responder => {
+                let open = || self.contacts.links().iter().filter(|link| !link.is_expired(today));
+                parties.links = open().map(|link| link.id).collect();
+                open().map(|link| &link.token).collect::<Vec<_>>()
+            }
+        };
+        Wanted {
+            role: parties.role,
+            identity: IdentityKey::from_bytes(&self.identity.to_bytes()),
+            own_address: self.line.own_address().unwrap_or_else(|| AddressHash::of("")),
+            peer_address: parties.peer,
+            pinned: parties.pinned,
+            tokens: tokens.into_iter().map(|token| InviteToken::new(*token.expose())).collect(),
+        }
     }
 
     fn take_keys(
@@ -407,20 +434,20 @@ impl<R: RngCore> Phone<R> {
         self.call = Some(Call { stage: Stage::Encrypted { since: now, terms }, ..call });
     }
 
-    /// A failed verification ends the call: both phones said that they can, so somebody prevented it.
-    fn take_verdict(&mut self, call: CallId, verdict: Verdict, now: Instant) {
-        match verdict {
-            Verdict::Words(words) => {
-                self.show(Event::SafetyWords { call, words: words.words(), digits: words.digits() });
-            }
-            Verdict::Failed(failure) => self.end(EndReason::VerificationFailed, &failure.to_string(), now),
-        }
-    }
-
     fn forget_session(&mut self) {
         if let Some(call) = &mut self.call {
             call.session = None;
         }
+    }
+}
+
+/// What a person can do about it, where the reason alone does not tell.
+fn hint(call: &Call, why: EndReason) -> &'static str {
+    match (call.parties.standing, why) {
+        (Standing::ByTheirLink, EndReason::CannotBeReached | EndReason::NoAnswer) => {
+            "their link may have expired or been used by another phone: ask them for a new one"
+        }
+        (_, _) => "",
     }
 }
 

@@ -8,6 +8,10 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use super::call::CallId;
+use super::ceremony::Question;
+pub use super::not_done::NotDone;
+pub use super::unverified::Unverified;
+use super::warning;
 
 /// Longest piece of text from the network that is shown: one line on a terminal.
 pub const MAX_SHOWN_LEN: usize = 120;
@@ -70,6 +74,68 @@ pub enum Event {
         words: [&'static str; 4],
         /// The same for people who share no language.
         digits: String,
+    },
+    /// The other phone proved to be that of this person.
+    Verified {
+        /// The call.
+        call: CallId,
+        /// The person, as called here.
+        name: String,
+        /// Always [`Verification::Verified`].
+        verification: Verification,
+        /// By what and since when, such as `verified by link of 2026-11-25`.
+        how: String,
+        /// Whether later calls will know it too; `false` if the caller's address is hidden.
+        kept: bool,
+    },
+    /// The other phone proved a key, and it stays open whose it is.
+    NotVerified {
+        /// The call.
+        call: CallId,
+        /// The person, as shown.
+        name: String,
+        /// Always [`Verification::NotVerified`].
+        verification: Verification,
+        /// Why nothing is compared or kept.
+        why: Unverified,
+    },
+    /// The two people are to read a half of the safety words to each other, and to pick what they hear.
+    Compare {
+        /// The call.
+        call: CallId,
+        /// The person, as shown.
+        name: String,
+        /// What to read and what to pick from.
+        #[serde(flatten)]
+        question: Box<Question>,
+    },
+    /// Loud: what was heard is not what this phone shows. No sound goes out any more.
+    WrongPick {
+        /// The call.
+        call: CallId,
+        /// The person, as shown.
+        name: String,
+    },
+    /// Loud: a contact's phone showed another key than the one that is known. The call ends.
+    KeyChanged {
+        /// The call.
+        call: CallId,
+        /// The contact.
+        name: String,
+    },
+    /// Loud: the link of this call was used before by another phone.
+    LinkUsed {
+        /// The call.
+        call: CallId,
+        /// The person at the other end, or whom the link was made for.
+        name: String,
+        /// Who used the link in this call: this phone, or the one that calls.
+        by: Side,
+    },
+    /// What a call taught about a contact could not be kept.
+    NotKept {
+        /// Why, as a sentence with its remedy.
+        why: String,
     },
     /// The first sound of the other side came out of the playout buffer.
     SoundStarted {
@@ -150,6 +216,8 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verification {
+    /// The other phone has proved to be that of a known person.
+    Verified,
     /// The other phone could prove who it is, but has not (yet).
     NotVerified,
     /// The other phone is of a kind that cannot prove who it is.
@@ -174,35 +242,6 @@ pub enum Trouble {
     AccountRefused,
     /// The gateway answered that it cannot serve this phone now.
     GatewayRefused,
-}
-
-/// Why a command was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "problem", rename_all = "snake_case")]
-pub enum NotDone {
-    /// There is no connection to the gateway.
-    NotConnected,
-    /// There is no call at all.
-    NoCall,
-    /// No call is ringing here.
-    NothingToAnswer,
-    /// The call is not connected yet (or not any more).
-    NotInCall,
-    /// Another call is going on.
-    AlreadyInCall,
-    /// The typed address cannot be called.
-    BadAddress {
-        /// What is wrong with it.
-        hint: &'static str,
-    },
-    /// Not a key of a dial pad.
-    NotADigit,
-    /// The other phone refused to be put on hold, or to be taken back.
-    HoldRefused,
-    /// This phone could not make the keys for the call.
-    NoKeys,
-    /// The phone is stopping.
-    Stopping,
 }
 
 /// Why a call ended.
@@ -239,6 +278,8 @@ pub enum EndReason {
     WrongKey,
     /// The phones could not prove themselves to each other: someone may be in between.
     VerificationFailed,
+    /// A contact known by a key, and a call without any proof of one: someone may have removed it.
+    ProofMissing,
     /// The key agreement or protection broke down.
     EncryptionFailed,
     /// Nothing came from the other side any more.
@@ -289,6 +330,13 @@ impl Event {
             Self::Connecting { .. } => "connecting",
             Self::Encrypted { .. } => "encrypted",
             Self::SafetyWords { .. } => "safety_words",
+            Self::Verified { .. } => "verified",
+            Self::NotVerified { .. } => "not_verified",
+            Self::Compare { .. } => "compare",
+            Self::WrongPick { .. } => "wrong_pick",
+            Self::KeyChanged { .. } => "key_changed",
+            Self::LinkUsed { .. } => "link_used",
+            Self::NotKept { .. } => "not_kept",
             Self::SoundStarted { .. } => "sound_started",
             Self::Muted { .. } => "muted",
             Self::OnHold { .. } => "on_hold",
@@ -322,6 +370,13 @@ impl Event {
                 "Safety words: {} ({digits}). Read them to each other: if they differ, somebody is listening, so hang up.",
                 words.join(" ")
             ),
+            Self::Verified { name, how, kept, .. } => verified_sentence(name, how, *kept),
+            Self::NotVerified { name, why, .. } => why.sentence(name),
+            Self::Compare { question, .. } => question.sentence(),
+            Self::WrongPick { name, .. } => warning::wrong_pick(name),
+            Self::KeyChanged { name, .. } => warning::key_changed(name),
+            Self::LinkUsed { name, by, .. } => warning::link_used(name, *by),
+            Self::NotKept { why } => format!("What this call taught about your contacts could not be kept: {why}."),
             Self::SoundStarted { .. } => "You can hear the other side.".into(),
             Self::Muted { on: true, .. } => "Your microphone is off.".into(),
             Self::Muted { on: false, .. } => "Your microphone is on.".into(),
@@ -334,6 +389,17 @@ impl Event {
             Self::Ended { why, detail, other, .. } => ended_sentence(*why, detail, other),
             Self::Stopped => "Stopped.".into(),
         }
+    }
+}
+
+impl Event {
+    /// Whether it must not be overlooked: somebody may be listening or posing as somebody else.
+    pub fn is_loud(&self) -> bool {
+        let ended_for_safety = matches!(
+            self,
+            Self::Ended { why: EndReason::ProofMissing | EndReason::VerificationFailed | EndReason::WrongKey, .. }
+        );
+        ended_for_safety || matches!(self, Self::WrongPick { .. } | Self::KeyChanged { .. } | Self::LinkUsed { .. })
     }
 }
 
@@ -362,26 +428,9 @@ impl Verification {
     /// One sentence for people.
     pub fn sentence(self) -> &'static str {
         match self {
+            Self::Verified => "Verified.",
             Self::NotVerified => "Not verified.",
             Self::CannotBeVerified => "The other phone cannot be verified.",
-        }
-    }
-}
-
-impl NotDone {
-    /// One sentence for people: why not and what to do.
-    pub fn sentence(&self) -> String {
-        match self {
-            Self::NotConnected => "Not connected to the gateway yet: try again when the phone is ready.".into(),
-            Self::NoCall => "There is no call.".into(),
-            Self::NothingToAnswer => "Nobody is calling.".into(),
-            Self::NotInCall => "That works only during a call: wait until it is encrypted.".into(),
-            Self::AlreadyInCall => "You are in a call: hang up first.".into(),
-            Self::BadAddress { hint } => format!("This address cannot be called: {hint}."),
-            Self::NotADigit => "Only 0 to 9, *, # and A to D can be sent.".into(),
-            Self::HoldRefused => "The other phone did not accept that.".into(),
-            Self::NoKeys => "This phone could not make the keys for the call: try again.".into(),
-            Self::Stopping => "The phone is stopping.".into(),
         }
     }
 }
@@ -408,6 +457,15 @@ fn is_shown(c: char) -> bool {
     let turns_text_around =
         matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !c.is_control() && !turns_text_around
+}
+
+fn verified_sentence(name: &str, how: &str, kept: bool) -> String {
+    match kept {
+        true => format!("{name}: {how}. Nobody sits in between."),
+        false => format!(
+            "{name}: {how}, for this call only, as their address is hidden. Ask them to call once without hiding it."
+        ),
+    }
 }
 
 fn hold_sentence(by: Side, on: bool) -> &'static str {
@@ -438,6 +496,7 @@ fn ended_sentence(why: EndReason, detail: &str, other: &str) -> String {
             "Ended for your safety: the other phone's key is not the one that was announced. Someone may be in between."
                 .into()
         }
+        EndReason::ProofMissing => warning::proof_missing(other),
         EndReason::VerificationFailed => "Ended for your safety: the phones could not be checked.".into(),
         EndReason::EncryptionFailed => "Ended for your safety: the encryption of the call failed.".into(),
         EndReason::ConnectionLost => "Ended: the connection was lost.".into(),
@@ -517,6 +576,27 @@ mod tests {
         assert_eq!(event.sentence(), "Ended: bob@gw.example cannot be reached right now.");
     }
 
+    #[test]
+    fn a_question_stands_whole_in_its_json_line() {
+        let event = Event::Compare { call: CallId(7), name: "Bob".into(), question: Box::new(question()) };
+        let value: serde_json::Value = serde_json::from_str(&event.json_line()).unwrap();
+        assert_eq!((&value["round"], &value["read"][1]), (&1.into(), &"b".into()));
+        assert_eq!(value["choices"].as_array().unwrap().len(), 4);
+        assert_eq!(value["choices_digits"][3], "4444");
+        assert!(value["sentence"].as_str().unwrap().contains("1: c d"));
+    }
+
+    fn question() -> Question {
+        Question {
+            round: 1,
+            read: ["a", "b"],
+            choices: [["c", "d"], ["e", "f"], ["g", "h"], ["i", "j"]],
+            read_digits: "0000".into(),
+            choices_digits: ["1111", "2222", "3333", "4444"].map(String::from),
+            digits: false,
+        }
+    }
+
     fn one_of_each() -> Vec<Event> {
         let call = CallId(7);
         let other = String::from("bob@gw.example");
@@ -534,6 +614,25 @@ mod tests {
                 digits: "00000101".into(),
             },
             Event::SoundStarted { call },
+            Event::Verified {
+                call,
+                name: "Bob".into(),
+                verification: Verification::Verified,
+                how: "verified by link of 2026-11-25".into(),
+                kept: true,
+            },
+            Event::NotVerified {
+                call,
+                name: "Bob".into(),
+                verification: Verification::NotVerified,
+                why: Unverified::Skipped,
+            },
+            Event::Compare { call, name: "Bob".into(), question: Box::new(question()) },
+            Event::WrongPick { call, name: "Bob".into() },
+            Event::KeyChanged { call, name: "Bob".into() },
+            Event::LinkUsed { call, name: "Bob".into(), by: Side::Here },
+            Event::LinkUsed { call, name: "Bob".into(), by: Side::There },
+            Event::NotKept { why: "the disk is full".into() },
             Event::Muted { call, on: true },
             Event::OnHold { call, by: Side::There, on: true },
             Event::Digit { call, digit: '#' },

@@ -55,6 +55,16 @@ pub enum MediaCommand {
         /// `0`–`9`, `*`, `#`, `A`–`D`.
         digit: char,
     },
+    /// Let no sound out any more: people found that somebody sits in between.
+    CloseSound {
+        /// The call.
+        call: CallId,
+    },
+    /// Tell the caller, inside the call, that another phone used their link before.
+    TellLinkUsed {
+        /// The call.
+        call: CallId,
+    },
     /// End it: hand it to `MediaPath::handle_command`, pass the last outputs on, then drop the path.
     Close {
         /// The call.
@@ -97,6 +107,8 @@ impl MediaCommand {
             | Self::Mute { call, .. }
             | Self::Hold { call, .. }
             | Self::Dtmf { call, .. }
+            | Self::CloseSound { call }
+            | Self::TellLinkUsed { call }
             | Self::Close { call } => *call,
         }
     }

@@ -29,6 +29,8 @@ pub enum MediaEvent {
     },
     /// The phones have proved themselves to each other inside the call, or not.
     Verification(Verdict),
+    /// The called phone says, proven, that another phone used the link before.
+    LinkUsedBefore,
     /// The first authentic sound went to the speaker.
     FirstSound,
     /// The other side put the call on hold or took it back, inside the encrypted channel.

@@ -6,7 +6,7 @@
 //!      └──no path────────┴────consent lost────────────┘
 //! ```
 //! DTLS starts the moment a path exists. Datagrams are told apart by their first byte (RFC 7983): 0–3 STUN, everything
-//! else is the session's. Only addresses that proved that they know the call's STUN password are listened to; without
+//! else is the session's. Where the session is closed for sound, a proof in the verification opens it. Only addresses that proved that they know the call's STUN password are listened to; without
 //! ICE exactly the address from the SDP. Nothing is sent before keys exist except STUN and DTLS.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -56,6 +56,7 @@ pub struct MediaPath<R: RngCore> {
     over: bool,
     muted: bool,
     held: bool,
+    sound_closed: bool,
     early: VecDeque<(SocketAddr, Vec<u8>)>,
     addresses: BTreeSet<SocketAddr>,
     refused: Refused,
@@ -92,6 +93,7 @@ impl<R: RngCore> MediaPath<R> {
             over: false,
             muted: false,
             held: false,
+            sound_closed: false,
             early: VecDeque::new(),
             addresses: BTreeSet::new(),
             refused: Refused::default(),
@@ -127,6 +129,12 @@ impl<R: RngCore> MediaPath<R> {
                 if let Stage::Running(session) = &mut self.stage {
                     // Too many keys waiting, or on hold: the person presses again.
                     let _ = session.send_dtmf(digit);
+                }
+            }
+            MediaCommand::CloseSound { .. } => self.close_sound(),
+            MediaCommand::TellLinkUsed { .. } => {
+                if let Some(verification) = &mut self.verification {
+                    verification.tell_link_used(now);
                 }
             }
             MediaCommand::Close { .. } => self.close(),
@@ -300,12 +308,12 @@ impl<R: RngCore> MediaPath<R> {
     fn drain_session(&mut self, now: Instant) {
         self.drain_session_once(now);
         while let (Stage::Running(session), Some(verification)) = (&mut self.stage, &mut self.verification)
-            && let Some(verdict) = verification.drain(session, now)
+            && let Some(told) = verification.drain(session, now)
         {
-            if matches!(verdict, Verdict::Words(_)) {
+            if matches!(told, MediaEvent::Verification(Verdict::Proven(_))) && !self.sound_closed {
                 session.open_sound();
             }
-            self.outputs.push_back(Output::Event(MediaEvent::Verification(verdict)));
+            self.outputs.push_back(Output::Event(told));
         }
         self.drain_session_once(now);
     }
@@ -379,6 +387,13 @@ impl<R: RngCore> MediaPath<R> {
         self.held = on;
         if let Stage::Running(session) = &mut self.stage {
             session.set_held(on);
+        }
+    }
+
+    fn close_sound(&mut self) {
+        self.sound_closed = true;
+        if let Stage::Running(session) = &mut self.stage {
+            session.close_sound();
         }
     }
 

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use rand_core::RngCore;
 use undertone_media::certificate::Certificate;
 use undertone_media::session::{self, SoundGate};
+use undertone_media::verify::ring_ticket::RingOffer;
 use undertone_media::{codec, dtls};
 use undertone_sip::sdp::{
     self, Capabilities, Codec, Description, Direction, DtlsRole, Fingerprint, Ice, Negotiated, Origin, SdpRefusal,
@@ -111,8 +112,16 @@ impl Local {
     }
 
     /// The first offer of a call.
-    pub(super) fn offer(&mut self) -> Description {
-        self.describe(Setup::ActPass, Direction::SendRecv)
+    pub(super) fn offer(&mut self, ring_ticket: Option<String>) -> Description {
+        let mut offer = self.describe(Setup::ActPass, Direction::SendRecv);
+        offer.ring_ticket = ring_ticket;
+        self.last = Some(offer.clone());
+        offer
+    }
+
+    /// What a ring ticket of the first offer is bound to.
+    pub(super) fn ring_offer(&self) -> RingOffer<'_> {
+        RingOffer { fingerprint: &self.fingerprint.sha256, tls_id: &self.tls_id }
     }
 
     /// A further offer in a running call; it names the role this phone has, so that nobody can swap it.
@@ -424,7 +433,7 @@ mod tests {
 
     #[test]
     fn the_phones_own_offer_names_no_address_and_no_candidate() {
-        let text = String::from_utf8(phone(1).local.offer().to_bytes()).unwrap();
+        let text = String::from_utf8(phone(1).local.offer(None).to_bytes()).unwrap();
         for line in [
             "m=audio 9 UDP/TLS/RTP/SAVPF 111 112 110 101",
             "c=IN IP4 0.0.0.0",
@@ -445,8 +454,8 @@ mod tests {
 
     #[test]
     fn two_calls_have_nothing_in_common_but_the_template() {
-        let one = String::from_utf8(phone(1).local.offer().to_bytes()).unwrap();
-        let other = String::from_utf8(phone(2).local.offer().to_bytes()).unwrap();
+        let one = String::from_utf8(phone(1).local.offer(None).to_bytes()).unwrap();
+        let other = String::from_utf8(phone(2).local.offer(None).to_bytes()).unwrap();
         for key in ["o=- ", "a=fingerprint:sha-256 ", "a=tls-id:", "a=ice-ufrag:", "a=ice-pwd:"] {
             assert_ne!(value(&one, key), value(&other, key), "{key}");
         }
@@ -455,7 +464,7 @@ mod tests {
     #[test]
     fn through_a_relay_caller_and_callee_agree_and_the_callee_begins_the_key_agreement() {
         let (mut caller, mut callee) = (phone(1), phone(2));
-        let offer = caller.local.offer();
+        let offer = caller.local.offer(None);
         let (answer, at_callee) = callee.local.answer(&relayed(&offer, "relayleg1", "192.0.2.10:3478")).unwrap();
         let at_caller = caller.local.conclude(&relayed(&answer, "relayleg2", "192.0.2.10:3478")).unwrap();
         let callee = at_callee.media(&callee.local, callee.certificate);
@@ -475,7 +484,7 @@ mod tests {
     #[test]
     fn a_phone_that_does_not_announce_verification_gets_the_foreign_engine_and_plain_opus() {
         let (mut caller, mut callee) = (direct_phone(1), direct_phone(2));
-        let mut offer = caller.local.offer();
+        let mut offer = caller.local.offer(None);
         offer.vfy = false;
         let (answer, at_callee) = callee.local.answer(&offer).unwrap();
         assert!(!answer.vfy);
@@ -490,7 +499,7 @@ mod tests {
             [(true, true, true), (false, false, true), (false, true, true), (true, false, true), (true, true, false)]
         {
             let (mut caller, mut callee) = (direct_phone(1), direct_phone(2));
-            let mut offer = caller.local.offer();
+            let mut offer = caller.local.offer(None);
             assert!(offer.pq, "always announced");
             (offer.pq, offer.vfy) = (offers_pq, vfy);
             let (mut answer, at_callee) = callee.local.answer(&offer).unwrap();
@@ -512,7 +521,7 @@ mod tests {
     #[test]
     fn without_a_gateway_the_address_of_the_description_is_used() {
         let (mut caller, mut callee) = (direct_phone(1), direct_phone(2));
-        let offer = caller.local.offer();
+        let offer = caller.local.offer(None);
         assert!(offer.ice.is_none());
         let (_, at_callee) = callee.local.answer(&offer).unwrap();
         let Route::Address(address) = at_callee.media(&callee.local, callee.certificate).route else { panic!() };
@@ -521,7 +530,7 @@ mod tests {
 
     #[test]
     fn an_offer_without_relay_or_address_is_refused() {
-        let bare = phone(1).local.offer();
+        let bare = phone(1).local.offer(None);
         assert_eq!(phone(2).local.answer(&bare).err(), Some(Refusal::NoRelay));
         assert_eq!(direct_phone(2).local.answer(&bare).err(), Some(Refusal::NoAddress));
         for refusal in [Refusal::NoRelay, Refusal::NoAddress, Refusal::NewKeys] {
@@ -579,7 +588,7 @@ mod tests {
     #[test]
     fn new_relay_credentials_restart_the_checks_and_draw_new_ones_here() {
         let (mut caller, mut callee) = (phone(1), phone(2));
-        let offer = caller.local.offer();
+        let offer = caller.local.offer(None);
         let (first, mut agreed) = callee.local.answer(&relayed(&offer, "relayleg1", "192.0.2.10:3478")).unwrap();
         let mut rng = ChaCha20Rng::seed_from_u64(9);
         let again = relayed(&offer, "relayleg1", "192.0.2.10:3478");
@@ -636,7 +645,7 @@ mod tests {
 
     fn foreign_pair() -> Pair {
         let (Party { local: mut caller, .. }, Party { local: mut callee, .. }) = (direct_phone(1), direct_phone(2));
-        let mut offer = caller.offer();
+        let mut offer = caller.offer(None);
         offer.vfy = false;
         let (answer, at_callee) = callee.answer(&offer).unwrap();
         let at_caller = caller.conclude(&answer).unwrap();

@@ -14,16 +14,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rand_core::RngCore;
 use undertone_media::verify::IdentityKey;
-use undertone_sip::user_agent::{self, FlowId, UserAgent};
+use undertone_sip::user_agent::{self, FlowId, SessionId, UserAgent};
 use undertone_sip::wire::{Message, ParseError, Response};
 
 use super::call::{Call, CallId};
 use super::command::Command;
+use super::contacts::Contacts;
 use super::event::{Event, NotDone, Trouble};
 use super::line::{Line, LineAction};
 use super::media_event::MediaEvent;
 use super::phone_output::{FlowOpened, Output};
 use super::phone_settings::Settings;
+use super::ticket_memory::TicketMemory;
+use super::utc_clock::UtcClock;
 
 /// How long the phone tries to sign off before it stops without.
 const SIGN_OFF_TIME: Duration = Duration::from_secs(2);
@@ -42,9 +45,18 @@ pub struct Phone<R: RngCore> {
     pub(super) line: Line<R>,
     pub(super) call: Option<Call>,
     pub(super) auto_answer: bool,
-    pub(super) today: SystemTime,
+    pub(super) clock: UtcClock,
     /// Proves in every call that nobody sits in between; drawn at the start unless one is kept.
     pub(super) identity: IdentityKey,
+    /// Whether others can know this phone by its key: only then can it have contacts, and only then is it silent.
+    pub(super) keeps_identity: bool,
+    pub(super) contacts: Contacts,
+    /// No gateway learns who calls.
+    pub(super) hides: bool,
+    pub(super) tickets: TicketMemory,
+    /// Callers who must not notice that this phone is switched on.
+    pub(super) silent: VecDeque<SessionId>,
+    pub(super) silent_calls: u64,
     last_call: CallId,
     stopping: Option<Instant>,
     stopped: bool,
@@ -63,8 +75,14 @@ impl<R: RngCore> Phone<R> {
             line,
             call: None,
             auto_answer: settings.auto_answer,
-            today: settings.today,
+            clock: UtcClock::new(settings.today, now),
             identity,
+            keeps_identity: false,
+            contacts: Contacts::new(),
+            hides: false,
+            tickets: TicketMemory::default(),
+            silent: VecDeque::new(),
+            silent_calls: 0,
             last_call: CallId(0),
             stopping: None,
             stopped: false,
@@ -77,11 +95,18 @@ impl<R: RngCore> Phone<R> {
     /// The identity that is kept for this account, before the first call. Without it a phone has a new one every time.
     pub fn set_identity(&mut self, identity: IdentityKey) {
         self.identity = identity;
+        self.keeps_identity = true;
     }
 
-    /// Today's date for the certificates of calls; to be renewed at least daily.
-    pub fn handle_date(&mut self, today: SystemTime) {
-        self.today = today;
+    /// Whether all calls hide from gateways who calls.
+    pub fn set_hide_from(&mut self, on: bool) {
+        self.hides = on;
+    }
+
+    /// The date and time: for the certificates of calls, and for ring tickets, whose minute counts. To be told whenever
+    /// something happens, so that a clock that was set or a machine that slept is noticed.
+    pub fn handle_date(&mut self, date: SystemTime, now: Instant) {
+        self.clock = UtcClock::new(date, now);
     }
 
     /// A wish of the person.
@@ -92,13 +117,19 @@ impl<R: RngCore> Phone<R> {
                 Ok(())
             }
             _ if self.stopping.is_some() => Err(NotDone::Stopping),
-            Command::Dial { uri } => self.dial(&uri, now),
+            Command::Dial { uri } => self.dial(&uri, false, now),
+            Command::DialHidden { uri } => self.dial(&uri, true, now),
             Command::Answer => self.answer(now),
             Command::Reject => self.reject(now),
             Command::HangUp => self.hang_up_here(now),
             Command::Mute(on) => self.mute(on),
             Command::Hold(on) => self.hold(on, now),
             Command::Dtmf(digit) => self.dtmf(digit),
+            Command::Pick(choice) => self.pick(Some(choice), now),
+            Command::PickNone => self.pick(None, now),
+            Command::Digits => self.switch_digits(),
+            Command::SkipCheck => self.skip_check(),
+            Command::Check => self.compare_words(),
         };
         if let Err(why) = result {
             self.show(Event::NotDone { why });
@@ -187,7 +218,7 @@ impl<R: RngCore> Phone<R> {
     }
 
     /// Lets the parts talk until none has anything to say.
-    fn pump(&mut self, now: Instant) {
+    pub(super) fn pump(&mut self, now: Instant) {
         loop {
             if let Some(output) = self.user_agent.poll_output() {
                 match output {

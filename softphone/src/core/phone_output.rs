@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use undertone_sip::user_agent::{FlowId, Transport};
 
+use super::contacts::ContactChange;
 use super::event::Event;
 use super::media_command::MediaCommand;
 
@@ -33,6 +34,9 @@ pub enum Output {
     },
     /// For the media thread.
     Media(MediaCommand),
+    /// Keep this change of the contacts, then tell the phone with `Phone::handle_contacts`; if it was refused or could
+    /// not be written, with `Phone::handle_not_kept`.
+    Keep(ContactChange),
     /// For the person.
     Ui(Event),
 }

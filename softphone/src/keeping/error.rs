@@ -35,6 +35,18 @@ pub enum KeptError {
         /// The file.
         file: PathBuf,
     },
+    /// Written by a later version.
+    #[error("{} was written by a newer version of Undertone: update this phone; nothing was changed", file.display())]
+    Newer {
+        /// The file.
+        file: PathBuf,
+    },
+    /// It was there before.
+    #[error("{} is gone: put it back, or start again to begin without contacts", file.display())]
+    Gone {
+        /// Where it was.
+        file: PathBuf,
+    },
     /// The file is whole, but this passphrase does not open it.
     #[error("this passphrase does not open {}: try again; nothing was changed", file.display())]
     WrongPassphrase {

@@ -1,5 +1,5 @@
 //! The identity file, `PROFILE/identity`: the long-term key of the account and the key of the contacts file, sealed
-//! with the passphrase. An exported identity is the same file elsewhere.
+//! with the passphrase, a person's or a drawn one in the keystore. An exported identity is the same file elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use undertone_media::verify::IdentityKey;
 use zeroize::Zeroizing;
 
 use super::error::KeptError;
+use super::keystore_entry::KeystoreEntry;
 use super::lock::ProfileLock;
 use super::seal::{self, Cost, Magic, OVERHEAD, Opener, SealError, SealKey};
 
@@ -73,7 +74,33 @@ impl KeptIdentity {
         if exists(file) {
             return Err(KeptError::Exists { file: file.to_owned() });
         }
+        KeystoreEntry::remove(file);
         Ok(write_private(file, &sealed)?)
+    }
+
+    /// As [`create`](Self::create), with a passphrase that is kept by the keystore under the name of `entry`.
+    ///
+    /// # Errors
+    /// When there is one already, or it cannot be written; no file is left behind then.
+    pub fn create_with_keystore<R: RngCore>(
+        &self,
+        file: &Path,
+        entry: &KeystoreEntry,
+        passphrase: &Secret,
+        cost: Cost,
+        rng: &mut R,
+    ) -> Result<(), KeptError> {
+        let sealed = self.seal(passphrase, cost, rng)?;
+        let _lock = ProfileLock::beside(file)?;
+        if exists(file) {
+            return Err(KeptError::Exists { file: file.to_owned() });
+        }
+        entry.write(file)?;
+        let written = write_private(file, &sealed);
+        if written.is_err() {
+            KeystoreEntry::remove(file);
+        }
+        Ok(written?)
     }
 
     /// Writes the file, whether or not there is one.
@@ -150,6 +177,7 @@ fn named(why: SealError, file: &Path) -> KeptError {
     let file = file.to_owned();
     match why {
         SealError::Damaged => KeptError::Damaged { file },
+        SealError::Newer => KeptError::Newer { file },
         SealError::WrongKey => KeptError::WrongPassphrase { file },
         SealError::NoMemory => KeptError::NoMemory,
     }

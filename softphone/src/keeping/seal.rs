@@ -19,12 +19,12 @@ const MAGIC_LEN: usize = 16;
 const SALT_LEN: usize = 16;
 const NONCE_LEN: usize = 24;
 const TAG_LEN: usize = 16;
-const CHECKSUM_LEN: usize = 32;
+pub(super) const CHECKSUM_LEN: usize = 32;
 /// What sealing adds to the content.
 pub const OVERHEAD: usize = MAGIC_LEN + SALT_LEN + NONCE_LEN + TAG_LEN + CHECKSUM_LEN;
 const LANES: u32 = 4;
 
-/// Names the kind and version of a file; a file of one kind cannot be opened as another.
+/// Names the kind and, in its last octet, the version of a file; one kind cannot be opened as another.
 pub type Magic = [u8; MAGIC_LEN];
 
 /// What guessing one passphrase costs.
@@ -60,6 +60,8 @@ pub enum Opener<'a> {
 pub enum SealError {
     /// Cut off, changed or of another kind.
     Damaged,
+    /// Intact and of this kind, but of a version that is not known here.
+    Newer,
     /// Intact, but sealed with another passphrase or key.
     WrongKey,
     /// The passphrase could not be worked on.
@@ -128,8 +130,13 @@ pub fn seal<R: RngCore>(magic: &Magic, content: &[u8], opener: Opener<'_>, rng: 
 pub fn open(magic: &Magic, sealed: &[u8], opener: Opener<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let body_len = sealed.len().checked_sub(CHECKSUM_LEN).ok_or(SealError::Damaged)?;
     let (body, checksum) = sealed.split_at(body_len);
-    if sealed.len() < OVERHEAD || !body.starts_with(magic) || digest(&SHA256, body).as_ref() != checksum {
+    let is_intact = sealed.len() >= OVERHEAD && digest(&SHA256, body).as_ref() == checksum;
+    let (kind, version) = magic.split_at(MAGIC_LEN - 1);
+    if !is_intact || !body.starts_with(kind) || body[kind.len()..] < *version {
         return Err(SealError::Damaged);
+    }
+    if !body[kind.len()..].starts_with(version) {
+        return Err(SealError::Newer);
     }
     let (aad, rest) = body.split_at(MAGIC_LEN + SALT_LEN);
     let (nonce, encrypted) = rest.split_at(NONCE_LEN);
@@ -176,7 +183,10 @@ mod tests {
         }
         let longer = [sealed.as_slice(), b"x"].concat();
         assert_eq!(open(MAGIC, &longer, Opener::Key(&key)).err(), Some(SealError::Damaged));
-        assert_eq!(open(b"undertone test 2", &sealed, Opener::Key(&key)).err(), Some(SealError::Damaged));
+        for other in [b"undertone test 2", b"undertone tesT 1"] {
+            assert_eq!(open(other, &sealed, Opener::Key(&key)).err(), Some(SealError::Damaged));
+        }
+        assert_eq!(open(b"undertone test 0", &sealed, Opener::Key(&key)).err(), Some(SealError::Newer));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rand_core::{OsRng, TryRngCore};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use undertone_config::HostPort;
 use undertone_media::verify::IdentityKey;
 use undertone_sip::user_agent::{FlowId, Transport};
@@ -30,18 +30,23 @@ use super::tls::{self, ConnectError};
 use super::trust::Trust;
 use crate::audio::{Sound, SoundNotice};
 use crate::core::call::CallId;
+use crate::core::checking::NotKept;
 use crate::core::command::Command;
+use crate::core::contacts::{ContactChange, Contacts};
 use crate::core::event::{Event, Trouble};
 use crate::core::media_command::{MediaCommand, Settings as MediaSettings};
 use crate::core::media_event::{MediaEvent, MediaFailure};
 use crate::core::phone::Phone;
 use crate::core::phone_output::{DirectAddresses, FIRST_ACCEPTED_FLOW, FlowOpened, Output, Target};
 use crate::core::phone_settings::Settings;
+use crate::keeping::contacts_file::{ChangeError, ContactsFile};
 
 /// Things that happened and were not looked at yet; senders wait beyond that.
 const WAITING: usize = 256;
 /// How long another phone may take to accept a connection (direct mode).
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the contacts are looked at that another process of this profile may have changed.
+const LOOK_AT_CONTACTS: Duration = Duration::from_secs(2);
 /// How long the last bytes may take when the phone stops.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -57,6 +62,17 @@ pub enum Reach {
     },
     /// Directly.
     Direct(DirectSockets),
+}
+
+/// What this phone keeps of itself and of others.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The key by which others know this phone; a new one without it.
+    pub identity: Option<IdentityKey>,
+    /// Contacts and links, and where they are kept; they need the identity.
+    pub contacts: Option<(ContactsFile, Contacts)>,
+    /// No gateway learns who calls.
+    pub hide_from: bool,
 }
 
 /// What a person or program does.
@@ -90,7 +106,7 @@ pub type SoundNotices = mpsc::Receiver<SoundNotice>;
 /// Runs a phone until it has stopped.
 pub async fn run<O: Observer>(
     settings: Settings,
-    identity: Option<IdentityKey>,
+    kept: Kept,
     reach: Reach,
     sound: Sound,
     mut inputs: mpsc::Receiver<Input>,
@@ -100,10 +116,17 @@ pub async fn run<O: Observer>(
     let (happenings, mut happened) = mpsc::channel(WAITING);
     let (media_events, mut media_happened) = mpsc::channel(WAITING);
     let mut phone = Phone::new(settings, [OsRng.unwrap_err(), OsRng.unwrap_err(), OsRng.unwrap_err()], Instant::now());
-    if let Some(identity) = identity {
+    if let Some(identity) = kept.identity {
         phone.set_identity(identity);
     }
-    let mut driver = Driver::new(phone, reach, sound, happenings, media_events, observer);
+    phone.set_hide_from(kept.hide_from);
+    let contacts = kept.contacts.map(|(file, contacts)| {
+        phone.set_contacts(contacts);
+        file
+    });
+    let mut driver = Driver { contacts, ..Driver::new(phone, reach, sound, happenings, media_events, observer) };
+    let mut look_at_contacts = interval(LOOK_AT_CONTACTS);
+    look_at_contacts.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = Box::pin(stop_asked());
     let mut stop_seen = false;
     driver.drain();
@@ -111,13 +134,14 @@ pub async fn run<O: Observer>(
         let due = driver.phone.poll_timeout();
         tokio::select! {
             Some(happening) = happened.recv() => driver.handle(happening),
-            Some((call, event)) = media_happened.recv() => driver.phone.handle_media_event(call, event, Instant::now()),
+            Some((call, event)) = media_happened.recv() => driver.handle_media(call, event),
             Some(input) = inputs.recv() => driver.handle_input(input),
             Some(notice) = notices.recv() => driver.observer.see_sound(notice),
             () = &mut stop, if !stop_seen => {
                 stop_seen = true;
                 driver.phone.handle_command(Command::Quit, Instant::now());
             }
+            _ = look_at_contacts.tick() => driver.reload_contacts(),
             () = wait_until(due) => driver.phone.handle_timeout(Instant::now()),
         }
         driver.drain();
@@ -160,6 +184,9 @@ struct Driver<O> {
     accepted: u64,
     media: Option<(CallId, MediaThread)>,
     ending: Vec<JoinHandle<()>>,
+    contacts: Option<ContactsFile>,
+    /// Said already: that the contacts cannot be read, and why.
+    unreadable: Option<String>,
     stopped: bool,
 }
 
@@ -189,6 +216,8 @@ impl<O: Observer> Driver<O> {
             accepted: FIRST_ACCEPTED_FLOW,
             media: None,
             ending: Vec::new(),
+            contacts: None,
+            unreadable: None,
             stopped: false,
         }
     }
@@ -208,13 +237,51 @@ impl<O: Observer> Driver<O> {
     }
 
     fn command(&mut self, command: Command) {
-        self.phone.handle_date(SystemTime::now());
-        self.phone.handle_command(command, Instant::now());
+        let now = self.tell_date();
+        self.phone.handle_command(command, now);
+    }
+
+    fn tell_date(&mut self) -> Instant {
+        let now = Instant::now();
+        self.phone.handle_date(SystemTime::now(), now);
+        now
+    }
+
+    fn handle_media(&mut self, call: CallId, event: MediaEvent) {
+        let now = self.tell_date();
+        self.phone.handle_media_event(call, event, now);
+    }
+
+    fn reload_contacts(&mut self) {
+        match self.contacts.as_mut().map(ContactsFile::reload) {
+            Some(Ok(Some(contacts))) => {
+                self.unreadable = None;
+                self.phone.handle_contacts(contacts, Instant::now());
+            }
+            Some(Err(why)) => {
+                // The phone goes on with what it knows; said once, not every two seconds.
+                let why = why.to_string();
+                if self.unreadable.as_ref() != Some(&why) {
+                    self.unreadable = Some(why.clone());
+                    self.phone.handle_not_kept(NotKept::Unwritten(why), Instant::now());
+                }
+            }
+            Some(Ok(None)) | None => {}
+        }
+    }
+
+    fn keep(&mut self, change: ContactChange) {
+        let Some(file) = &mut self.contacts else { return };
+        let now = Instant::now();
+        match file.change(change) {
+            Ok(contacts) => self.phone.handle_contacts(contacts, now),
+            Err(ChangeError::Refused(why)) => self.phone.handle_not_kept(NotKept::Refused(why), now),
+            Err(ChangeError::Kept(why)) => self.phone.handle_not_kept(NotKept::Unwritten(why.to_string()), now),
+        }
     }
 
     fn handle(&mut self, happening: Happening) {
-        let now = Instant::now();
-        self.phone.handle_date(SystemTime::now());
+        let now = self.tell_date();
         match happening {
             Happening::Flow(FlowEvent::Bytes { flow, bytes }) => self.phone.handle_bytes(flow, &bytes, now),
             Happening::Flow(FlowEvent::Closed { flow }) => {
@@ -303,6 +370,7 @@ impl<O: Observer> Driver<O> {
                 Output::CloseFlow { flow } => self.close_flow(flow),
                 Output::Transmit { flow, bytes } => self.transmit(flow, bytes),
                 Output::Media(command) => self.media_command(command),
+                Output::Keep(change) => self.keep(change),
                 Output::Ui(event) => {
                     self.stopped |= matches!(event, Event::Stopped);
                     for command in self.observer.see(event) {
@@ -380,7 +448,9 @@ impl<O: Observer> Driver<O> {
             | MediaCommand::Redirect { call, .. }
             | MediaCommand::Mute { call, .. }
             | MediaCommand::Hold { call, .. }
-            | MediaCommand::Dtmf { call, .. } => {
+            | MediaCommand::Dtmf { call, .. }
+            | MediaCommand::CloseSound { call }
+            | MediaCommand::TellLinkUsed { call } => {
                 let open = self.media.as_ref().filter(|(open, _)| *open == call);
                 if open.is_some_and(|(_, thread)| !thread.send(command)) {
                     self.end_media();

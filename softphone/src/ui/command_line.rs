@@ -11,7 +11,10 @@ pub const MAX_LINE_LEN: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LineError {
     /// Not one of the words.
-    #[error("unknown command: use dial URI, answer, reject, hangup, mute, unmute, hold, resume, dtmf KEYS, quit")]
+    #[error(
+        "unknown command: use dial URI, dial-hidden URI, answer, reject, hangup, mute, unmute, hold, resume, \
+         dtmf KEYS, pick 1-4, pick none, digits, skip, check, quit"
+    )]
     Unknown,
     /// `dial` without an address.
     #[error("dial needs an address, such as: dial bob@gw.example")]
@@ -19,6 +22,9 @@ pub enum LineError {
     /// `dtmf` without keys, or with others than a dial pad has.
     #[error("dtmf needs keys of a dial pad (0-9, *, #, A-D), such as: dtmf 42#")]
     NoKeys,
+    /// `pick` without what is picked, or with something else.
+    #[error("pick needs the number of what you hear, from 1 to 4, or none, such as: pick 2")]
+    NoPick,
     /// More words than the command takes.
     #[error("this command takes nothing after it")]
     TooMuch,
@@ -43,7 +49,10 @@ pub fn parse(line: &str) -> Result<Vec<Command>, LineError> {
     match (word, rest) {
         ("dial" | "call", "") => return Err(LineError::NoAddress),
         ("dial" | "call", uri) => return Ok(vec![Command::Dial { uri: uri.to_owned() }]),
+        ("dial-hidden", "") => return Err(LineError::NoAddress),
+        ("dial-hidden", uri) => return Ok(vec![Command::DialHidden { uri: uri.to_owned() }]),
         ("dtmf", keys) => return digits(keys),
+        ("pick", choice) => return pick(choice).map(|command| vec![command]),
         _ => {}
     }
     let command = match word {
@@ -54,10 +63,24 @@ pub fn parse(line: &str) -> Result<Vec<Command>, LineError> {
         "unmute" => Command::Mute(false),
         "hold" => Command::Hold(true),
         "resume" | "unhold" => Command::Hold(false),
+        "digits" => Command::Digits,
+        "skip" => Command::SkipCheck,
+        "check" => Command::Check,
         "quit" => Command::Quit,
         _ => return Err(LineError::Unknown),
     };
     if rest.is_empty() { Ok(vec![command]) } else { Err(LineError::TooMuch) }
+}
+
+fn pick(choice: &str) -> Result<Command, LineError> {
+    match choice {
+        "none" | "0" => Ok(Command::PickNone),
+        "1" => Ok(Command::Pick(1)),
+        "2" => Ok(Command::Pick(2)),
+        "3" => Ok(Command::Pick(3)),
+        "4" => Ok(Command::Pick(4)),
+        _ => Err(LineError::NoPick),
+    }
 }
 
 fn digits(keys: &str) -> Result<Vec<Command>, LineError> {
@@ -88,6 +111,12 @@ mod tests {
             ("hold", Command::Hold(true)),
             ("resume", Command::Hold(false)),
             ("quit\r", Command::Quit),
+            ("pick 4", Command::Pick(4)),
+            ("pick none", Command::PickNone),
+            ("digits", Command::Digits),
+            ("skip", Command::SkipCheck),
+            ("check", Command::Check),
+            ("dial-hidden bob", Command::DialHidden { uri: "bob".into() }),
             ("dial  bob@gw.example ", Command::Dial { uri: "bob@gw.example".into() }),
             ("dial sip:bob@127.0.0.1:5060", Command::Dial { uri: "sip:bob@127.0.0.1:5060".into() }),
         ] {
@@ -107,6 +136,10 @@ mod tests {
         assert_eq!(parse(""), Ok(vec![]));
         assert_eq!(parse("# a comment"), Ok(vec![]));
         assert_eq!(parse("dial"), Err(LineError::NoAddress));
+        assert_eq!(parse("dial-hidden"), Err(LineError::NoAddress));
+        for line in ["pick", "pick 5", "pick 1 2", "pick yes"] {
+            assert_eq!(parse(line), Err(LineError::NoPick), "{line}");
+        }
         assert_eq!(parse("hangup now"), Err(LineError::TooMuch));
         assert_eq!(parse("explode"), Err(LineError::Unknown));
         assert_eq!(parse(&"x".repeat(MAX_LINE_LEN + 1)), Err(LineError::TooLong));

@@ -17,6 +17,15 @@ pub fn line(event: &Event) -> String {
         }
         Event::Connecting { .. } | Event::SoundStarted { .. } | Event::Stopped => name.to_owned(),
         Event::SafetyWords { words, digits, .. } => format!("{name} {} {digits}", words.join(" ")),
+        Event::Verified { name: who, how, .. } => format!("{name} {who}: {how}"),
+        Event::Compare { question, .. } => {
+            format!("{name} {} read {} | {}", question.round, question.shown(), question.shown_choices().join(" | "))
+        }
+        Event::NotVerified { .. }
+        | Event::WrongPick { .. }
+        | Event::KeyChanged { .. }
+        | Event::LinkUsed { .. }
+        | Event::NotKept { .. } => format!("{name} {}", event.sentence()),
         Event::Muted { on, .. } => format!("{name} {}", on_off(*on)),
         Event::OnHold { by, on, .. } => format!("{name} {} {}", side(*by), on_off(*on)),
         Event::Digit { digit, .. } => format!("{name} {digit}"),
@@ -48,6 +57,7 @@ fn side(side: Side) -> &'static str {
 
 fn verified(verification: Verification) -> &'static str {
     match verification {
+        Verification::Verified => "verified",
         Verification::NotVerified => "not verified",
         Verification::CannotBeVerified => "cannot be verified",
     }

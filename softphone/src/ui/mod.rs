@@ -6,4 +6,5 @@ pub mod event_line;
 pub mod keys;
 pub mod printer;
 pub mod prompt;
+pub mod qr;
 pub mod terminal;

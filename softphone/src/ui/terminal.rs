@@ -5,10 +5,24 @@ use std::os::fd::AsFd;
 
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
+/// Of a terminal that does not say how wide it is.
+const USUAL_COLUMNS: usize = 80;
+
 /// Whether a person sits at both ends of this program.
 #[must_use]
 pub fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// How many columns the terminal has to which this program writes; `None` when it writes elsewhere.
+#[must_use]
+pub fn columns() -> Option<usize> {
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stdout.as_fd()).ok();
+    Some(size.map_or(USUAL_COLUMNS, |size| usize::from(size.ws_col)).max(1))
 }
 
 /// The terminal in another mode until this is dropped.

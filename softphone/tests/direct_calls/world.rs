@@ -325,6 +325,7 @@ impl World {
                     self.sides[side].next_frame = None;
                 }
             }
+            Output::Keep(change) => panic!("a phone without identity has no contacts: {change:?}"),
             Output::Ui(event) => {
                 let at = self.elapsed();
                 self.sides[side].events.push((at, event));

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long a phone may take to be ready; generous, for a loaded machine.
 const START: Duration = Duration::from_secs(20);
 
+/// Leads to the keystore of whoever runs the tests, in which a phone would keep its identity.
+const KEYSTORE_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
+
 /// What a phone speaks and hears with.
 #[derive(Debug, Clone, Default)]
 pub struct PhoneOptions {
@@ -67,7 +70,7 @@ impl Phone {
         let mut command = Command::new(binary("undertone")?);
         command.arg("--profile").arg(&profile).args(["setup", "--address", &format!("{name}@{DOMAIN}")]);
         command.args(["--gateway", &gateway.signalling, "--pin", &gateway.pin, "--password-stdin"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_remove(KEYSTORE_BUS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let io = |reason| LiveError::Io { what: "undertone setup".into(), reason };
         let mut child = command.spawn().map_err(io)?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -99,6 +102,7 @@ impl Phone {
         if options.auto_answer {
             command.arg("--auto-answer");
         }
+        command.env_remove(KEYSTORE_BUS);
         command.envs(options.environment.iter().map(|(key, value)| (key, value)));
         let mut process = Process::start(name, &mut command)?;
         let ready = process.expect("ready", START)?;

@@ -200,6 +200,7 @@ impl Leg {
                 verify::Output::Send(message) => return Some(Told::OwnProof(message)),
                 verify::Output::Proven(proven) => self.verdict = Some(Ok(proven)),
                 verify::Output::Failed(failure) => self.verdict = Some(Err(failure)),
+                verify::Output::LinkUsedBefore => {}
             }
         }
         None

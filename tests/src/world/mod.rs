@@ -10,6 +10,7 @@
 // A test looks for one event among many and must not break when there is one more.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod acquaintance;
 mod calls;
 mod exchange;
 mod gateway_site;
@@ -20,6 +21,7 @@ mod station;
 mod transcript;
 mod voice;
 
+pub use acquaintance::TODAY;
 pub use exchange::{Exchange, Kind};
 pub use gateway_site::{DOMAIN, RELAY};
 pub use media_link::Line;

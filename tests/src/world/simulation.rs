@@ -373,7 +373,7 @@ impl World {
     }
 
     /// Carries out what the cores want until none wants anything.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             let mut quiet = true;
             while let Some(output) = self.site.core.poll_output() {
@@ -440,11 +440,12 @@ impl World {
                     self.stations[n].close_path(call);
                 }
             }
+            phone_output::Output::Keep(change) => self.keep(id, change),
             phone_output::Output::Ui(event) => {
                 let at = self.elapsed();
                 let seen = match &event {
                     // Drawn from the keys of the call.
-                    Event::SafetyWords { .. } => event.name().to_owned(),
+                    Event::SafetyWords { .. } | Event::Compare { .. } => event.name().to_owned(),
                     _ => event.json_line(),
                 };
                 self.transcript.add(at, &format!("{n} sees {seen}"));

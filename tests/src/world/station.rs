@@ -7,12 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use undertone::core::call::CallId;
+use undertone::core::contacts::Contacts;
 use undertone::core::event::{EndReason, Event, Side};
 use undertone::core::media_command;
 use undertone::core::media_path::MediaPath;
 use undertone::core::phone::Phone;
 use undertone::core::phone_settings::{Account, Mode, Settings};
 use undertone_config::Secret;
+use undertone_media::verify::IdentityPublic;
 
 use super::exchange::{Exchange, Kind};
 use super::gateway_site::{DOMAIN, password};
@@ -52,6 +54,10 @@ pub struct Station {
     pub frozen: bool,
     /// Nothing is said into the microphone.
     pub silent: bool,
+    /// What is kept of contacts and links.
+    pub contacts: Contacts,
+    /// The public half of its kept identity.
+    pub(super) key: Option<IdentityPublic>,
     pub(super) phone: Phone<ChaCha20Rng>,
     pub(super) paths: BTreeMap<CallId, MediaPath<ChaCha20Rng>>,
     pub(super) up: MediaLink,
@@ -85,6 +91,8 @@ impl Station {
             online: true,
             frozen: false,
             silent: false,
+            contacts: Contacts::new(),
+            key: None,
             phone: Phone::new(settings, random, now),
             paths: BTreeMap::new(),
             up: MediaLink::new(Line::GOOD, seed + 10),

@@ -5,7 +5,7 @@ use time::Date;
 use undertone_config::{AccountAddress, ContactLink};
 use undertone_media::verify::IdentityPublic;
 
-use super::contact::{Checked, Contact, How, Key, shown_name};
+use super::contact::{Checked, Contact, How, Key, short_name, shown_name};
 use super::open_link::{LinkId, OpenLink};
 use super::{Contacts, MAX_CONTACTS, MAX_OPEN_LINKS};
 
@@ -229,8 +229,9 @@ impl Contacts {
         Ok(())
     }
 
-    fn give_out(&mut self, link: OpenLink) -> Result<(), ContactError> {
+    fn give_out(&mut self, mut link: OpenLink) -> Result<(), ContactError> {
         let today = link.made;
+        link.name = short_name(&link.name);
         self.links.retain(|link| !link.is_forgotten(today));
         if self.links.len() >= MAX_OPEN_LINKS {
             return Err(ContactError::Full);

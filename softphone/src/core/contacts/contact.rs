@@ -125,6 +125,11 @@ impl fmt::Display for Checked {
 
 /// A name fit to be shown; a contact without one is called by its account.
 pub(super) fn shown_name(name: &str, address: &AccountAddress) -> String {
-    let cleaned: String = clean(name).trim().chars().take(MAX_NAME_LEN).collect();
+    let cleaned = short_name(name);
     if cleaned.is_empty() { address.name().to_string() } else { cleaned }
+}
+
+/// A name fit to be shown, or nothing.
+pub(super) fn short_name(name: &str) -> String {
+    clean(name).chars().take(MAX_NAME_LEN).collect::<String>().trim().to_owned()
 }
