@@ -51,7 +51,7 @@ packages-sound:
 	scripts/system-packages.sh "speak and record without a sound card" espeak-ng pulseaudio pulseaudio-utils libasound2-plugins
 
 packages-peers:
-	scripts/system-packages.sh "call other makers' phones, and watch whom ours talk to" baresip linphone-cli strace iproute2
+	scripts/system-packages.sh "call other makers' phones, watch whom ours talk to, and use a desktop's keystore" baresip linphone-cli strace iproute2 gnome-keyring dbus
 
 packages-model:
 	scripts/system-packages.sh "check the model of the verification protocol" maude

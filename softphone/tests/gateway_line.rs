@@ -9,11 +9,16 @@ use std::time::{Duration, Instant, SystemTime};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use undertone::core::command::Command;
+use undertone::core::contacts::{ContactChange, Contacts};
 use undertone::core::event::{EndReason, Event, NotDone, Trouble};
 use undertone::core::phone::Phone;
 use undertone::core::phone_output::{FlowOpened, Output, Target};
 use undertone::core::phone_settings::{Account, Mode, Settings};
+use undertone::core::ringing::MAX_SILENT_CALLS;
 use undertone_config::Secret;
+use undertone_media::certificate::Certificate;
+use undertone_media::verify::IdentityKey;
+use undertone_sip::sdp::{Candidate, Codec, Description, Fingerprint, Ice, Origin};
 use undertone_sip::user_agent::{FlowId, Transport};
 use undertone_sip::wire::{HeaderName, Message, Method, Request, Response, parse, write};
 
@@ -224,12 +229,60 @@ fn ones_own_address_cannot_be_called() {
     assert!(matches!(line.events.last(), Some(Event::NotDone { why: NotDone::BadAddress { .. } })));
 }
 
+#[test]
+fn a_flood_of_strangers_is_met_with_silence_and_leaves_room_for_those_who_may_ring() {
+    let mut line = Line::ready();
+    line.phone.set_identity(IdentityKey::from_bytes(&[7; 32]));
+    line.events.clear();
+    for number in 0..40 {
+        line.receive(invite(number).as_bytes());
+    }
+    assert_eq!(line.phone.silent_calls(), 40);
+    let final_ones: Vec<u16> = line.responses.iter().copied().filter(|status| *status > 100).collect();
+    assert_eq!(final_ones, vec![480; 40 - MAX_SILENT_CALLS], "what the gateway shows at the same moment as silence");
+    assert_eq!(line.events, [], "nobody is told");
+    let mut contacts = Contacts::new();
+    contacts.apply(ContactChange::StrangersMayRing(true)).unwrap();
+    line.phone.handle_contacts(contacts, line.now);
+    line.receive(invite(41).as_bytes());
+    assert_eq!(line.responses.last(), Some(&180));
+    assert!(matches!(line.events.as_slice(), [Event::Ringing { .. }]));
+}
+
+#[test]
+fn what_is_no_call_at_all_meets_the_same_silence() {
+    let mut line = Line::ready();
+    line.phone.set_identity(IdentityKey::from_bytes(&[7; 32]));
+    line.receive(invite(1).replace("a=fingerprint", "a=fingerprinx").as_bytes());
+    line.receive(invite(2).replace("UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVPX").as_bytes());
+    assert_eq!((line.responses.as_slice(), line.phone.silent_calls()), (&[100, 100][..], 2));
+}
+
+fn invite(number: usize) -> String {
+    let certificate = Certificate::generate(SystemTime::UNIX_EPOCH).unwrap();
+    let fingerprint = Fingerprint { sha256: certificate.fingerprint() };
+    let mut offer = Description::new(Origin::default(), fingerprint, vec![Codec::opus(111)]);
+    let candidates = vec![Candidate::host("203.0.113.7:40000".parse().unwrap())];
+    let (ufrag, pwd) = ("relayrelay".to_owned(), "0123456789abcdef01234567".to_owned());
+    offer.ice = Some(Ice { ufrag, pwd, lite: true, candidates });
+    offer.vfy = true;
+    let sdp = String::from_utf8(offer.to_bytes()).unwrap();
+    format!(
+        "INVITE sip:alice@gw.example SIP/2.0\r\nVia: SIP/2.0/TLS gw.example;branch=z9hG4bK{number}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:mallory@gw.example>;tag=m{number}\r\nTo: <sip:alice@gw.example>\r\n\
+         Call-ID: call{number}\r\nCSeq: 1 INVITE\r\nContact: <sip:token@gw.example;transport=tls>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    )
+}
+
 struct Line {
     phone: Phone<ChaCha20Rng>,
     now: Instant,
     opened: Vec<FlowId>,
     closed: usize,
     requests: Vec<Request>,
+    responses: Vec<u16>,
     pings: usize,
     events: Vec<Event>,
 }
@@ -246,7 +299,7 @@ impl Line {
         let now = Instant::now();
         let phone = Phone::new(settings, [1, 2, 3].map(ChaCha20Rng::seed_from_u64), now);
         let (opened, requests, events) = (Vec::new(), Vec::new(), Vec::new());
-        let mut line = Self { phone, now, opened, closed: 0, requests, pings: 0, events };
+        let mut line = Self { phone, now, opened, closed: 0, requests, responses: Vec::new(), pings: 0, events };
         line.drain();
         line
     }
@@ -345,13 +398,11 @@ impl Line {
                 }
                 Output::CloseFlow { .. } => self.closed += 1,
                 Output::Transmit { bytes, .. } if bytes == b"\r\n\r\n" => self.pings += 1,
-                Output::Transmit { bytes, .. } => {
-                    if let Ok(Message::Request(request)) = parse(&bytes)
-                        && request.method != Method::Ack
-                    {
-                        self.requests.push(request);
-                    }
-                }
+                Output::Transmit { bytes, .. } => match parse(&bytes) {
+                    Ok(Message::Request(request)) if request.method != Method::Ack => self.requests.push(request),
+                    Ok(Message::Response(response)) => self.responses.push(response.status),
+                    Ok(Message::Request(_)) | Err(_) => {}
+                },
                 Output::Ui(event) => self.events.push(event),
                 Output::Keep(change) => panic!("nothing is known of anybody: {change:?}"),
                 Output::Media(command) => panic!("no call was answered: {command:?}"),

@@ -18,6 +18,12 @@ fn an_identity_stays_the_same_until_it_is_reset_and_travels_in_an_export() {
     let by_file = ["identity", "show", "--passphrase-file", passphrase_file.to_str().unwrap()];
     assert_eq!(key_code(&run(&first, &by_file, Some("the option wins"))), made);
 
+    let drawn = |arguments: &[&str]| {
+        String::from_utf8(run(&first, arguments, Some(PASSPHRASE)).stdout).unwrap().matches('█').count()
+    };
+    assert!(drawn(&["identity", "show"]) > 100, "its QR code");
+    assert_eq!((drawn(&["identity", "show", "--no-qr"]), drawn(&["identity", "show", "--json"])), (0, 0));
+
     let copy = folder.path().join("copy");
     let copy = copy.to_str().unwrap();
     run(&first, &["identity", "export", copy], Some(PASSPHRASE));

@@ -100,7 +100,10 @@ pub fn filler<R: RngCore>(rng: &mut R) -> [u8; RING_TICKET_LEN] {
 }
 
 /// Opens what came in an offer; `None` if it was not made for this phone, this offer and one of these minutes, or in
-/// whatever way is no ticket. Takes the same time whichever token vouches.
+/// whatever way is no ticket.
+///
+/// Takes the same time for a good ticket, for one whose link is not known, and for filler: else the moment at which a
+/// silent phone goes on with its work would tell them apart.
 pub fn open(
     identity: &IdentityKey,
     ticket: &[u8],
@@ -111,21 +114,25 @@ pub fn open(
     let ticket: &[u8; RING_TICKET_LEN] = ticket.try_into().ok()?;
     let (public, sealed) = ticket.split_first_chunk::<32>()?;
     let key = ticket_key(&*identity.agree(public)?, public)?;
-    let (aad, inside) = utc_minutes.into_iter().find_map(|minute| {
+    // Where it does not open, what follows is done with the ticket's outside, to no end.
+    let mut inside = Zeroizing::new([0; INSIDE_LEN]);
+    inside.copy_from_slice(&ticket[..INSIDE_LEN]);
+    let mut bound = aad(offer, 0);
+    let mut is_open = false;
+    for minute in utc_minutes {
         let aad = aad(offer, minute);
         let mut sealed = Zeroizing::new(sealed.to_vec());
-        key.open_in_place(nonce(), Aad::from(&aad), &mut sealed).ok()?;
-        let inside: [u8; INSIDE_LEN] = sealed[..INSIDE_LEN].try_into().ok()?;
-        Some((aad, Zeroizing::new(inside)))
-    })?;
-    let (caller, vouch) = inside.split_first_chunk::<32>()?;
-    if caller == identity.public().as_bytes() {
-        return None;
+        if let Ok(opened) = key.open_in_place(nonce(), Aad::from(&aad), &mut sealed) {
+            inside.copy_from_slice(opened);
+            bound = aad;
+            is_open = true;
+        }
     }
-    let owned = bool::from(mac(identity.agree(caller)?.as_ref(), &[&aad])[..VOUCH_LEN].ct_eq(vouch));
+    let (caller, vouch) = inside.split_first_chunk::<32>()?;
+    let owned = bool::from(mac(identity.agree(caller)?.as_ref(), &[&bound])[..VOUCH_LEN].ct_eq(vouch));
     let mut link = u64::MAX;
     for (index, token) in (0_u64..).zip(tokens) {
-        let known = mac(token.expose(), &[&aad])[..VOUCH_LEN].ct_eq(vouch);
+        let known = mac(token.expose(), &[&bound])[..VOUCH_LEN].ct_eq(vouch);
         link.conditional_assign(&index, known);
     }
     let voucher = match usize::try_from(link) {
@@ -133,7 +140,8 @@ pub fn open(
         Ok(index) if index < tokens.len() => Voucher::Link(index),
         Ok(_) | Err(_) => Voucher::Nothing,
     };
-    Some(OpenedTicket { caller: IdentityPublic::from_bytes(*caller), voucher })
+    let is_own = caller == identity.public().as_bytes();
+    (is_open && !is_own).then(|| OpenedTicket { caller: IdentityPublic::from_bytes(*caller), voucher })
 }
 
 fn aad(offer: RingOffer<'_>, utc_minute: u64) -> Vec<u8> {

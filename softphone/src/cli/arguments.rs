@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use undertone_config::HostPort;
 
+use super::contact_arguments::ContactTask;
 use super::failure::Failure;
 use crate::audio::{MicrophoneChoice, SpeakerChoice};
 
@@ -50,8 +51,11 @@ pub enum Task {
     Setup(Setup),
     /// Call someone: NAME@GATEWAY, or NAME on your own gateway
     Call {
-        /// Who to call, such as bob@gw.example
+        /// Who to call, such as bob@gw.example, or a contact's name
         uri: String,
+        /// Do not tell the gateway who calls; the called phone learns it in a way that only it can read
+        #[arg(long)]
+        hide: bool,
     },
     /// Wait for calls
     #[command(visible_alias = "answer")]
@@ -65,6 +69,9 @@ pub enum Task {
     /// Show, make, copy or replace the key by which your contacts know this phone
     #[command(subcommand)]
     Identity(IdentityTask),
+    /// Know people and be known: contacts, and the links by which you find each other
+    #[command(subcommand)]
+    Contact(ContactTask),
     /// List microphones and speakers
     Devices,
     /// Hear your own voice after a moment, with a level meter
@@ -75,7 +82,8 @@ pub enum Task {
     },
     /// Be driven by a program: commands as lines on standard input, events as lines on standard output
     ///
-    /// Commands: dial URI, answer, reject, hangup, mute, unmute, hold, resume, dtmf KEYS, quit.
+    /// Commands: dial URI, dial-hidden URI, answer, reject, hangup, mute, unmute, hold, resume, dtmf KEYS, pick 1-4,
+    /// pick none, digits, skip, check, quit.
     Headless {
         /// Take every call at once
         #[arg(long)]

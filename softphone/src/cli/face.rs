@@ -17,6 +17,8 @@ pub(super) enum Purpose {
     Call {
         /// Who.
         uri: String,
+        /// Without telling the gateway who calls.
+        hide: bool,
     },
     /// Wait for calls.
     Listen,
@@ -162,10 +164,10 @@ impl Face {
         match (event, &self.purpose) {
             (Event::NotConnected { why, retry_in_s }, _) => self.not_connected(*why, *retry_in_s),
             (Event::NotDone { why }, _) => self.not_done(why),
-            (Event::Ready { .. }, Purpose::Call { uri }) if !self.ever_ready => {
-                let uri = uri.clone();
+            (Event::Ready { .. }, Purpose::Call { uri, hide }) if !self.ever_ready => {
+                let (uri, hide) = (uri.clone(), *hide);
                 self.ever_ready = true;
-                vec![Command::Dial { uri }]
+                vec![if hide { Command::DialHidden { uri } } else { Command::Dial { uri } }]
             }
             (Event::Ready { .. }, Purpose::Check) => vec![Command::Quit],
             (Event::Ready { .. }, _) => {
@@ -242,14 +244,14 @@ mod tests {
 
     #[test]
     fn a_call_is_dialled_once_and_succeeds_only_if_it_was_encrypted() {
-        let mut face = face(Purpose::Call { uri: "bob".into() });
+        let mut face = face(Purpose::Call { uri: "bob".into(), hide: false });
         assert_eq!(face.see(ready()), [Command::Dial { uri: "bob".into() }]);
         assert_eq!(face.see(ready()), [], "a reconnect does not dial again");
         assert_eq!(face.see(encrypted()), []);
         assert_eq!(face.see(ended(EndReason::HungUpThere)), [Command::Quit]);
         assert!(face.outcome().is_ok());
 
-        let mut face = self::face(Purpose::Call { uri: "bob".into() });
+        let mut face = self::face(Purpose::Call { uri: "bob".into(), hide: false });
         face.see(ready());
         assert_eq!(face.see(ended(EndReason::CannotBeReached)), [Command::Quit]);
         assert_eq!(face.outcome().map_err(|failure| failure.exit_code()), Err(1));
@@ -257,9 +259,13 @@ mod tests {
 
     #[test]
     fn what_a_person_must_change_ends_every_command_with_code_2() {
-        for purpose in
-            [Purpose::Call { uri: "b".into() }, Purpose::Listen, Purpose::Echo, Purpose::Headless, Purpose::Check]
-        {
+        for purpose in [
+            Purpose::Call { uri: "b".into(), hide: false },
+            Purpose::Listen,
+            Purpose::Echo,
+            Purpose::Headless,
+            Purpose::Check,
+        ] {
             let mut face = face(purpose);
             face.see_connect_error(ConnectError::WrongPin);
             assert_eq!(face.see(trouble(Trouble::GatewayNotTrusted, Some(2))), [Command::Quit]);
@@ -274,7 +280,7 @@ mod tests {
         let mut listen = face(Purpose::Listen);
         assert_eq!(listen.see(trouble(Trouble::GatewayUnreachable, Some(2))), []);
         assert!(listen.outcome().is_ok());
-        let mut call = face(Purpose::Call { uri: "bob".into() });
+        let mut call = face(Purpose::Call { uri: "bob".into(), hide: false });
         assert_eq!(call.see(trouble(Trouble::GatewayUnreachable, Some(2))), [Command::Quit]);
         assert_eq!(call.outcome().map_err(|failure| failure.exit_code()), Err(2));
         let mut lost_later = face(Purpose::Headless);
@@ -284,11 +290,17 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_called_is_a_wrong_argument() {
-        let mut face = face(Purpose::Call { uri: "@".into() });
+        let mut face = face(Purpose::Call { uri: "@".into(), hide: false });
         face.see(ready());
         let event = Event::NotDone { why: NotDone::BadAddress { hint: "write it like name@gateway" } };
         assert_eq!(face.see(event), [Command::Quit]);
         assert_eq!(face.outcome().map_err(|failure| failure.exit_code()), Err(2));
+    }
+
+    #[test]
+    fn a_hidden_call_is_dialled_hidden() {
+        let mut face = face(Purpose::Call { uri: "bob".into(), hide: true });
+        assert_eq!(face.see(ready()), [Command::DialHidden { uri: "bob".into() }]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::arguments::{Arguments, IdentityTask};
 use super::passphrase::{self, Opened};
 use super::setup::paths;
 use super::{Failure, code, say};
-use crate::keeping::contacts_file::{ContactsFile, contacts_path};
+use crate::keeping::contacts_file::contacts_path;
 use crate::keeping::error::KeptError;
 use crate::keeping::identity_file::{KeptIdentity, exists, identity_path};
 use crate::keeping::keystore_entry::KeystoreEntry;
@@ -81,13 +81,9 @@ fn import(arguments: &Arguments, copy: &Path, file: &Path) -> Result<(), Failure
     }
     let Opened { kept, passphrase, .. } = passphrase::opened(arguments, copy)?;
     let paths = paths(arguments)?;
-    // Contacts that this identity does not open would be shut away by it.
-    ContactsFile::check(paths.folder(), &kept.contacts_key)?;
     let asked = passphrase::given(arguments)?.is_none();
-    match asked.then(|| passphrase::keep_with_keystore(&kept, &paths)) {
-        None | Some(Err(Failure::Keystore(_))) => {
-            kept.create(file, &passphrase, Cost::PRODUCTION, &mut OsRng.unwrap_err())?;
-        }
+    match asked.then(|| passphrase::keep_with_keystore(&paths, &kept)) {
+        None | Some(Err(Failure::Keystore(_))) => passphrase::keep_with_passphrase(&paths, &kept, &passphrase)?,
         Some(kept_or_failed) => kept_or_failed?,
     }
     tell(arguments, file, &kept, &format!("Imported, {}. Your key code", protected(file)?))

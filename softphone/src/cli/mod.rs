@@ -7,14 +7,19 @@ use std::io::Write;
 
 pub mod arguments;
 mod code;
+mod contact;
+pub mod contact_arguments;
+mod contact_link;
 pub mod devices;
 mod face;
 pub mod failure;
 mod identity;
+mod link_argument;
 mod passphrase;
 mod session;
 pub mod setup;
 pub mod test_sound;
+mod today;
 
 use arguments::{Arguments, Task};
 use face::Purpose;
@@ -43,9 +48,10 @@ fn run_task(arguments: Arguments) -> Result<(), Failure> {
     match task {
         Task::Devices => devices::run(*json, &mut std::io::stdout().lock()).map_err(Failure::Output),
         Task::TestSound { seconds } => test_sound::run(&arguments, *seconds),
+        Task::Contact(task) => contact::run(&arguments, task),
         Task::Identity(task) => identity::run(&arguments, task),
         Task::Setup(wanted) => setup::run(&arguments, wanted),
-        Task::Call { uri } => session::run(&arguments, Purpose::Call { uri: uri.clone() }, false),
+        Task::Call { uri, hide } => session::run(&arguments, Purpose::Call { uri: uri.clone(), hide: *hide }, false),
         Task::Listen { auto_answer } => session::run(&arguments, Purpose::Listen, *auto_answer),
         Task::Echo => session::run(&arguments, Purpose::Echo, true),
         Task::Headless { auto_answer } => session::run(&arguments, Purpose::Headless, *auto_answer),

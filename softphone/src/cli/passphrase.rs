@@ -86,14 +86,10 @@ pub(super) fn opened(arguments: &Arguments, file: &Path) -> Result<Opened, Failu
         return Err(KeptError::Missing { file: file.to_owned() }.into());
     }
     let entry = KeystoreEntry::of(file)?;
-    let given = given(arguments)?;
-    match &entry {
-        Some(entry) if given.is_none() => return opened_by_keystore(file, entry),
-        Some(_) | None => {}
-    }
-    let passphrase = match given {
-        Some(passphrase) => passphrase,
-        None => given_or_asked(arguments, "Your passphrase (not shown):")?.ok_or(Failure::Locked)?,
+    let passphrase = match (given(arguments)?, &entry) {
+        (None, Some(entry)) => return opened_by_keystore(file, entry),
+        (Some(passphrase), _) => passphrase,
+        (None, None) => given_or_asked(arguments, "Your passphrase (not shown):")?.ok_or(Failure::Locked)?,
     };
     match KeptIdentity::load(file, &passphrase, Cost::PRODUCTION) {
         Ok(kept) => Ok(Opened { kept, passphrase }),
@@ -121,65 +117,74 @@ pub(super) fn identity(arguments: &Arguments, paths: &PhonePaths) -> Result<Opti
     if exists(&file) {
         return opened(arguments, &file).map(|opened| Some(opened.kept));
     }
-    match made_unasked(arguments, paths) {
-        Ok(made) => Ok(Some(made)),
+    let drawn = KeptIdentity::generate(&mut OsRng.unwrap_err());
+    match keep_unasked(arguments, paths, &drawn) {
+        Ok(()) => Ok(Some(drawn)),
         // The phone works without, and says so.
         Err(Failure::Keystore(_)) => Ok(None),
         Err(why) => Err(why),
     }
 }
 
-/// Makes the identity of a profile that has none: with the passphrase that is given, else by the keystore, else with
-/// one that a person chooses; `None` when the person wants none, or there is neither a keystore nor a person.
+/// Makes the identity of a profile that has none, as [`keep`] keeps it.
 pub(super) fn made(arguments: &Arguments, paths: &PhonePaths, question: &str) -> Result<Option<KeptIdentity>, Failure> {
-    match made_unasked(arguments, paths) {
-        Ok(made) => Ok(Some(made)),
-        Err(Failure::Keystore(_)) if can_ask(arguments) => {
-            let passphrase = new_one(arguments, question)?;
-            passphrase.map(|passphrase| make(paths, &passphrase)).transpose()
-        }
-        Err(Failure::Keystore(KeystoreError::Unreachable)) => Ok(None),
-        Err(why) => Err(why),
+    keep(arguments, paths, KeptIdentity::generate(&mut OsRng.unwrap_err()), question)
+}
+
+/// Keeps an identity in a profile that has none: sealed with the passphrase that is given, else by the keystore, else
+/// with one that a person chooses; `None` when the person wants none, or there is neither a keystore nor a person.
+pub(super) fn keep(
+    arguments: &Arguments,
+    paths: &PhonePaths,
+    identity: KeptIdentity,
+    question: &str,
+) -> Result<Option<KeptIdentity>, Failure> {
+    let passphrase = match keep_unasked(arguments, paths, &identity) {
+        Ok(()) => return Ok(Some(identity)),
+        Err(Failure::Keystore(_)) if can_ask(arguments) => new_one(arguments, question)?,
+        Err(Failure::Keystore(KeystoreError::Unreachable)) => None,
+        Err(why) => return Err(why),
+    };
+    let Some(passphrase) = passphrase else { return Ok(None) };
+    keep_with_passphrase(paths, &identity, &passphrase)?;
+    Ok(Some(identity))
+}
+
+fn keep_unasked(arguments: &Arguments, paths: &PhonePaths, identity: &KeptIdentity) -> Result<(), Failure> {
+    match given(arguments)? {
+        Some(passphrase) => keep_with_passphrase(paths, identity, &passphrase),
+        None => keep_with_keystore(paths, identity),
     }
 }
 
-fn made_unasked(arguments: &Arguments, paths: &PhonePaths) -> Result<KeptIdentity, Failure> {
-    if let Some(passphrase) = given(arguments)? {
-        return make(paths, &passphrase);
-    }
-    let made = drawn(paths)?;
-    keep_with_keystore(&made, paths)?;
-    Ok(made)
+/// Keeps an identity in a profile that has none, sealed with a passphrase.
+pub(super) fn keep_with_passphrase(
+    paths: &PhonePaths,
+    identity: &KeptIdentity,
+    passphrase: &Secret,
+) -> Result<(), Failure> {
+    // Contacts that this identity does not open would be shut away by it.
+    ContactsFile::check(paths.folder(), &identity.contacts_key)?;
+    let file = identity_path(paths.folder());
+    Ok(identity.create(&file, passphrase, Cost::PRODUCTION, &mut OsRng.unwrap_err())?)
 }
 
-fn make(paths: &PhonePaths, passphrase: &Secret) -> Result<KeptIdentity, Failure> {
-    let made = drawn(paths)?;
-    made.create(&identity_path(paths.folder()), passphrase, Cost::PRODUCTION, &mut OsRng.unwrap_err())?;
-    Ok(made)
-}
-
-/// Keeps `made` in a profile that has no identity, sealed with a drawn passphrase in the keystore. Nothing is written
+/// Keeps an identity in a profile that has none, sealed with a drawn passphrase in the keystore. Nothing is written
 /// when there is no keystore that takes it.
-pub(super) fn keep_with_keystore(made: &KeptIdentity, paths: &PhonePaths) -> Result<(), Failure> {
+pub(super) fn keep_with_keystore(paths: &PhonePaths, identity: &KeptIdentity) -> Result<(), Failure> {
+    ContactsFile::check(paths.folder(), &identity.contacts_key)?;
     let mut rng = OsRng.unwrap_err();
     let mut octets = Zeroizing::new([0; PASSPHRASE_LEN]);
     rng.fill_bytes(octets.as_mut());
-    let (entry, passphrase) = (KeystoreEntry::draw(&mut rng), Secret::new(URL_SAFE_NO_PAD.encode(*octets)));
+    let (entry, passphrase) = (KeystoreEntry::draw(&mut rng), Secret::new(URL_SAFE_NO_PAD.encode(octets.as_slice())));
     keystore::put(entry.name(), &passphrase)?;
     let file = identity_path(paths.folder());
-    let created = made.create_with_keystore(&file, &entry, &passphrase, Cost::PRODUCTION, &mut rng);
+    let created = identity.create_with_keystore(&file, &entry, &passphrase, Cost::PRODUCTION, &mut rng);
     if created.is_err() {
         // An entry that opens nothing harms nobody, should it stay.
         let _ = keystore::forget(entry.name());
     }
     Ok(created?)
-}
-
-/// New keys, unless the profile has contacts: those were kept under an identity that would be lost for good.
-fn drawn(paths: &PhonePaths) -> Result<KeptIdentity, Failure> {
-    let made = KeptIdentity::generate(&mut OsRng.unwrap_err());
-    ContactsFile::check(paths.folder(), &made.contacts_key)?;
-    Ok(made)
 }
 
 /// Whether questions may be written to standard output.

@@ -183,8 +183,9 @@ impl<R: RngCore> Phone<R> {
 
     /// From here on this contact's phone must prove a key.
     fn note_that_it_proves(&mut self) {
-        let account = self.call.as_ref().and_then(|call| call.parties.account.as_ref());
-        let contact = account.and_then(|account| self.contacts.at(account));
+        // What is being kept says so too.
+        let call = self.call.as_ref().filter(|call| call.check.awaits.is_none());
+        let contact = call.and_then(|call| self.contacts.at(call.parties.account.as_ref()?));
         if let Some(contact) = contact.filter(|contact| !contact.proves) {
             let address = contact.address.clone();
             self.output(Output::Keep(ContactChange::Proves { address }));

@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 use super::error::KeptError;
 use super::keystore_entry::KeystoreEntry;
 use super::lock::ProfileLock;
-use super::seal::{self, Cost, Magic, OVERHEAD, Opener, SealError, SealKey};
+use super::seal::{self, Cost, Magic, Opener, SealError, SealKey};
 
 const MAGIC: &Magic = b"undertone id\0\0\0\x01";
 const KEY_LEN: usize = 32;
 const CONTENT_LEN: usize = 2 * KEY_LEN;
-/// No such file is longer; a longer one is not read.
-const MAX_FILE_LEN: u64 = (CONTENT_LEN + OVERHEAD) as u64;
+/// Longer files are not read. More than this version writes, so that a newer file is told as one.
+const MAX_FILE_LEN: u64 = 4_096;
 
 /// What an identity file holds.
 #[derive(Debug)]
@@ -237,6 +237,11 @@ mod tests {
             let why = KeptIdentity::load(&file, &passphrase, Cost::TRIAL).unwrap_err();
             assert!(matches!(why, KeptError::Damaged { .. }), "{why}");
         }
+        let newer = b"undertone id\0\0\0\x02";
+        let sealed = seal::seal(newer, &[1; 99], Opener::Passphrase(&passphrase, Cost::TRIAL), &mut rng).unwrap();
+        std::fs::write(&file, sealed).unwrap();
+        let why = KeptIdentity::load(&file, &passphrase, Cost::TRIAL).unwrap_err();
+        assert!(matches!(why, KeptError::Newer { .. }), "{why}");
     }
 
     fn words(text: &str) -> Secret {

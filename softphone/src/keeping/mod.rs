@@ -1,8 +1,8 @@
 //! What the phone keeps between runs and nobody else may read: its identity, and the contacts it protects.
 //!
 //! ```text
-//!   passphrase ──argon2id──▶ identity file ──opens──▶ identity key
-//!                                          └────────▶ contacts key ──opens──▶ contacts file
+//!   a person ──┬─ passphrase ──argon2id──▶ identity file ──opens──┬▶ identity key
+//!   keystore ──┘                                                  └▶ contacts key ──opens──▶ contacts file
 //! ```
 //! Files are replaced as a whole (temporary file, fsync, rename), readable by their owner only, and changed under one
 //! lock of the profile. What cannot be opened is said in one sentence and never overwritten.

@@ -8,3 +8,4 @@ pub mod printer;
 pub mod prompt;
 pub mod qr;
 pub mod terminal;
+pub mod warning_box;

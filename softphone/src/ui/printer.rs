@@ -5,7 +5,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use super::event_line;
+use super::terminal;
+use super::warning_box::framed;
 use crate::audio::SoundNotice;
+use crate::core::ceremony::{Question, ROUNDS};
 use crate::core::event::{Event, Side};
 
 /// Makes a terminal sound or flash: somebody calls.
@@ -104,6 +107,11 @@ fn render(shown: &Shown, style: Style) -> Option<String> {
         (Shown::Event(event @ Event::Ringing { at: Side::Here, .. }), Style::People) => {
             Some(format!("{}{BELL}", event.sentence()))
         }
+        (Shown::Event(event), Style::People) if event.is_loud() => {
+            let columns = terminal::columns().unwrap_or(terminal::USUAL_COLUMNS);
+            Some(format!("{}{BELL}", framed(&event.sentence(), columns)))
+        }
+        (Shown::Event(Event::Compare { name, question, .. }), Style::People) => Some(comparison(name, question)),
         (Shown::Event(event), Style::People) => Some(event.sentence()),
         (Shown::Event(event), Style::Lines) => Some(event_line::line(event)),
         (Shown::Event(event), Style::Json) => Some(event.json_line()),
@@ -119,6 +127,17 @@ fn render(shown: &Shown, style: Style) -> Option<String> {
         (Shown::Hint(text), Style::People) => Some((*text).to_owned()),
         (Shown::Hint(_), Style::Lines | Style::Json) => None,
     }
+}
+
+/// A question, line by line.
+fn comparison(name: &str, question: &Question) -> String {
+    let mut text = format!("\nIs this {name}, and nobody in between? Check {} of {ROUNDS}.\n", question.round);
+    text.push_str(&format!("  Read aloud:  {}\n  Then pick what you hear:\n", question.shown()));
+    for (choice, number) in question.shown_choices().iter().zip(1..) {
+        text.push_str(&format!("    {number}  {choice}\n"));
+    }
+    text.push_str("    0  none of these");
+    text
 }
 
 fn sound_name(notice: SoundNotice) -> &'static str {
@@ -152,6 +171,35 @@ mod tests {
         assert!(rings(&ringing(Side::Here), Style::People));
         assert!(!rings(&ringing(Side::There), Style::People));
         assert!(!rings(&ringing(Side::Here), Style::Lines) && !rings(&ringing(Side::Here), Style::Json));
+    }
+
+    #[test]
+    fn a_loud_warning_is_framed_for_people_and_a_plain_event_for_programs() {
+        let loud = Shown::Event(Event::KeyChanged { call: CallId(1), name: "Bob".into() });
+        let people = render(&loud, Style::People).unwrap_or_default();
+        assert!(people.contains('┏') && people.contains("STOP") && people.contains(BELL), "{people}");
+        let line = render(&loud, Style::Lines).unwrap_or_default();
+        assert!(line.starts_with("key_changed STOP") && !line.contains('\n'), "{line}");
+        let json: serde_json::Value =
+            serde_json::from_str(&render(&loud, Style::Json).unwrap_or_default()).unwrap_or_default();
+        assert_eq!((&json["event"], &json["name"]), (&"key_changed".into(), &"Bob".into()));
+    }
+
+    #[test]
+    fn people_see_the_choices_line_by_line_and_never_what_they_are_to_hear_elsewhere() {
+        let question = Question {
+            round: 2,
+            read: ["aardvark", "adroitness"],
+            choices: [["a", "b"], ["c", "d"], ["e", "f"], ["g", "h"]],
+            read_digits: "0001".into(),
+            choices_digits: ["1111", "2222", "3333", "4444"].map(String::from),
+            digits: true,
+        };
+        let shown = |question| Shown::Event(Event::Compare { call: CallId(1), name: "Bob".into(), question });
+        let text = render(&shown(Box::new(question.clone())), Style::People).unwrap_or_default();
+        assert!(text.contains("Check 2 of 2") && text.contains("  0001\n") && text.contains("4  4444\n"), "{text}");
+        let text = render(&shown(Box::new(Question { digits: false, ..question })), Style::Lines).unwrap_or_default();
+        assert_eq!(text, "compare 2 read aardvark adroitness | a b | c d | e f | g h");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 
 /// Of a terminal that does not say how wide it is.
-const USUAL_COLUMNS: usize = 80;
+pub const USUAL_COLUMNS: usize = 80;
 
 /// Whether a person sits at both ends of this program.
 #[must_use]

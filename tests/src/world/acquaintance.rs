@@ -114,6 +114,22 @@ impl World {
         });
     }
 
+    /// Lets time pass until these phones play the other's sound and ask to compare words.
+    pub fn wait_sound_of_strangers(&mut self, ids: &[StationId]) {
+        self.run_until("sound has started and words are shown", |world| {
+            let is_there = |id: &StationId| {
+                let station = world.station(*id);
+                station.sees_in_this_call("sound_started") && station.sees_in_this_call("compare")
+            };
+            ids.iter().all(is_there)
+        });
+    }
+
+    /// Calls that this phone met with silence.
+    pub fn silent_calls(&self, id: StationId) -> u64 {
+        self.station(id).phone.silent_calls()
+    }
+
     /// A call from one to the other, answered.
     pub fn call(&mut self, caller: StationId, callee: StationId) {
         let account = self.station(callee).account.clone();
