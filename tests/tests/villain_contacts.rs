@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use undertone::core::ceremony::Question;
 use undertone::core::command::Command;
 use undertone::core::contacts::ContactChange;
 use undertone::core::event::{EndReason, Event};
@@ -126,6 +127,51 @@ fn without_the_announcement_of_post_quantum_keys_a_call_between_people_who_know_
 }
 
 #[test]
+fn the_first_call_by_a_link_carries_no_sound_when_the_gateway_decrypts_it() {
+    let (mut world, alice, bob) = World::acquaintances(26);
+    let link = world.give_link(bob, "Alice A");
+    world.add_by_link(alice, link, "Bob B");
+    for id in [alice, bob] {
+        world.change_contacts(id, ContactChange::StrangersMayRing(true)).unwrap();
+    }
+    world.villain = Some(villain(alice, bob, &[Mischief::EndsEncryption, Mischief::ProvesOwnKey], 26));
+    world.call(alice, bob);
+    wait_ended(&mut world, &[alice, bob]);
+    assert_eq!(no_sound_in_the_last_call(&world, alice, bob), Ok(()));
+    assert_eq!(world.station(alice).count("key_changed"), 1, "the key is not that of the link");
+    assert_eq!(world.station(alice).ended(), Some(EndReason::VerificationFailed));
+}
+
+#[test]
+fn people_who_pick_what_they_hear_are_warned_of_a_decrypting_gateway_in_every_call() {
+    let (mut world, alice, bob) = World::acquaintances(27);
+    for id in [alice, bob] {
+        world.change_contacts(id, ContactChange::StrangersMayRing(true)).unwrap();
+    }
+    world.villain = Some(villain(alice, bob, &[Mischief::EndsEncryption, Mischief::ProvesOwnKey], 27));
+    for call in 1..=20 {
+        world.call(alice, bob);
+        world.run_until("both are asked", |world| {
+            [alice, bob].iter().all(|id| world.station(*id).sees_in_this_call("compare"))
+        });
+        let questions = [alice, bob].map(|id| question(&world, id));
+        for (n, id) in [alice, bob].into_iter().enumerate() {
+            let heard = questions[1 - n].read;
+            let found = questions[n].choices.iter().position(|words| *words == heard);
+            let pick = found.map_or(Command::PickNone, |at| Command::Pick(at as u8 + 1));
+            world.command(id, pick);
+            assert_eq!(world.station(id).count("wrong_pick"), call, "{heard:?} of {:?}", questions[n].choices);
+        }
+        world.hang_up(alice, bob);
+        world.run_for(Duration::from_millis(100));
+    }
+    for id in [alice, bob] {
+        assert_eq!(world.station(id).count("verified"), 0);
+        assert!(world.station(id).contacts.people().all(|contact| !contact.key.is_verified()), "nothing was kept");
+    }
+}
+
+#[test]
 fn people_who_know_each_other_hear_each_other_through_the_same_gateway_when_it_is_honest() {
     let (mut world, alice, bob) = between(30, []);
     world.call(alice, bob);
@@ -208,6 +254,14 @@ fn stays_silent(world: &mut World, alice: StationId, bob: StationId) {
     let answers: Vec<&String> = said.iter().filter(|text| text.contains(" INVITE\r\n")).collect();
     assert!(answers.iter().all(automatic), "{answers:#?}");
     assert!(answers.iter().all(|text| !text.contains("m=audio")), "nothing of a key");
+}
+
+fn question(world: &World, id: StationId) -> Question {
+    let newest = world.station(id).events.iter().rev().find_map(|(_, event)| match event {
+        Event::Compare { question, .. } => Some(Question::clone(question)),
+        _ => None,
+    });
+    newest.expect("something is to be compared")
 }
 
 fn wait_ended(world: &mut World, ids: &[StationId]) {
