@@ -20,12 +20,14 @@ fn keys_tokens_and_words_are_printed_by_name_only() {
         format!("{:?}", InviteToken::new([7; 32])),
         format!("{:?}", AddressHash::of(ALICE)),
         format!("{words:?}"),
+        format!("{:?}", words.halves()[0]),
         format!("{:?}", line.binding(dtls::Role::Client)),
         format!("{:?}", call.alice.exchange),
     ];
-    let names = ["IdentityKey", "IdentityPublic", "InviteToken", "AddressHash", "SafetyWords", "ChannelBinding"];
-    assert_eq!(printed[..6], names);
-    assert_eq!(printed[6], "Exchange { role: Initiator, .. }");
+    let names =
+        ["IdentityKey", "IdentityPublic", "InviteToken", "AddressHash", "SafetyWords", "Half", "ChannelBinding"];
+    assert_eq!(printed[..7], names);
+    assert_eq!(printed[7], "Exchange { role: Initiator, .. }");
 }
 
 #[test]
