@@ -7,6 +7,8 @@ use std::path::Path;
 mod dtls_record;
 #[path = "../fuzz/checks/media_packets.rs"]
 mod media_packets;
+#[path = "../fuzz/checks/post_quantum.rs"]
+mod post_quantum;
 #[path = "../fuzz/checks/ring_ticket.rs"]
 mod ring_ticket;
 #[path = "../fuzz/checks/rtp_demux.rs"]
@@ -30,6 +32,11 @@ fn the_corpus_of_handshake_datagrams_holds() {
 #[test]
 fn the_corpus_of_ring_tickets_holds() {
     replay("fuzz/corpus/ring_ticket", ring_ticket::check);
+}
+
+#[test]
+fn the_corpus_of_records_of_the_post_quantum_exchange_holds() {
+    replay("fuzz/corpus/post_quantum", post_quantum::check);
 }
 
 fn replay(folder: &str, check: fn(&[u8])) {

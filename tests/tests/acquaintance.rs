@@ -234,16 +234,29 @@ fn a_ticket_for_another_offer_another_name_or_a_second_time_stays_silent() {
 
 #[test]
 fn a_hidden_contact_is_shown_by_name_and_the_gateway_passes_on_nobody() {
-    let (mut world, alice, bob) = World::friends(10);
-    let before = world.station(bob).received.len();
-    world.command(alice, Command::DialHidden { uri: "Bob B".into() });
-    world.wait_ringing(bob);
-    assert_eq!(ringing(&world, bob), "Alice A");
-    world.command(bob, Command::Answer);
-    world.wait_verified(&[alice, bob]);
-    let invite = world.station(bob).received[before..].iter().find(|got| got.bytes.starts_with(b"INVITE")).unwrap();
-    let invite = String::from_utf8(invite.bytes.clone()).unwrap();
-    assert!(invite.contains("sip:anonymous@anonymous.invalid") && !invite.contains("alice"), "{invite}");
+    for wish in ["for this call", "for this contact", "for all calls"] {
+        let (mut world, alice, bob) = World::friends(10);
+        let before = world.station(bob).received.len();
+        let (uri, address) = ("Bob B".to_owned(), world.address(bob));
+        match wish {
+            "for this call" => world.command(alice, Command::DialHidden { uri }),
+            "for this contact" => {
+                world.change_contacts(alice, ContactChange::HideFrom { address, on: true }).unwrap();
+                world.command(alice, Command::Dial { uri });
+            }
+            _ => {
+                world.hide_from(alice);
+                world.command(alice, Command::Dial { uri });
+            }
+        }
+        world.wait_ringing(bob);
+        assert_eq!(ringing(&world, bob), "Alice A", "{wish}");
+        world.command(bob, Command::Answer);
+        world.wait_verified(&[alice, bob]);
+        let invite = world.station(bob).received[before..].iter().find(|got| got.bytes.starts_with(b"INVITE")).unwrap();
+        let invite = String::from_utf8(invite.bytes.clone()).unwrap();
+        assert!(invite.contains("sip:anonymous@anonymous.invalid") && !invite.contains("alice"), "{wish}: {invite}");
+    }
 }
 
 #[test]
@@ -460,6 +473,28 @@ fn no_word_is_heard_before_the_proof_however_long_it_takes() {
     world.run_for(Duration::from_secs(2));
     assert!(world.listen(bob) > 0.01);
     assert_eq!(world.station(bob).digits(), "");
+}
+
+#[test]
+fn a_proof_that_does_not_come_within_ten_seconds_ends_the_call_and_says_why() {
+    let (mut world, alice, bob) = World::friends(23);
+    let set = |world: &mut World, line: Line| [alice, bob].iter().for_each(|id| world.set_line(*id, line));
+    set(&mut world, Line { delay: Duration::from_millis(300), ..Line::GOOD });
+    world.call(alice, bob);
+    world.run_until("both have keys", |world| {
+        [alice, bob].iter().all(|id| world.station(*id).sees_in_this_call("encrypted"))
+    });
+    // Alice's first message gets through, nothing after it does.
+    world.run_for(Duration::from_millis(400));
+    set(&mut world, Line { loss: 1.0, ..Line::GOOD });
+    world.run_until("bob, who has had keys for longer, ends it", |world| world.station(bob).count("ended") == 2);
+    let took = world.station(bob).last("ended").unwrap() - world.station(bob).last("encrypted").unwrap();
+    assert_eq!(took, Duration::from_secs(10));
+    assert_eq!(world.station(bob).ended(), Some(EndReason::VerificationFailed));
+    let is_ended = |(_, event): &&(Duration, Event)| event.name() == "ended";
+    let ended = world.station(bob).events.iter().rev().find(is_ended).unwrap().1.sentence();
+    assert!(ended.contains("did not finish the verification"), "{ended}");
+    assert!([alice, bob].iter().all(|id| world.station(*id).heard.iter().all(|sample| sample.abs() < SILENCE)));
 }
 
 /// Two phones with kept identities that let strangers ring.

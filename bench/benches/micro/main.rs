@@ -1,9 +1,11 @@
-//! The price of single steps, each alone on one core: signalling, protection, sound, relay, verification.
+//! The price of single steps, each alone on one core: signalling, protection, sound, relay, verification, post-quantum
+//! exchange.
 //!
 //! `make bench` runs them briefly. Compare numbers of one run only: what counts are ratios on one machine.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod post_quantum;
 mod protection;
 mod relay;
 mod signalling;
@@ -27,6 +29,6 @@ fn brief() -> Criterion {
 criterion_group! {
     name = micro;
     config = brief();
-    targets = signalling::benches, protection::benches, sound::benches, relay::benches, verification::benches
+    targets = signalling::benches, protection::benches, sound::benches, relay::benches, verification::benches, post_quantum::benches
 }
 criterion_main!(micro);

@@ -14,6 +14,7 @@ use super::setup::paths;
 use super::{Failure, passphrase};
 use crate::audio::{MicrophoneChoice, Sound, SoundNotice, SpeakerChoice};
 use crate::core::command::Command;
+use crate::core::contacts::Contacts;
 use crate::core::phone_settings::{Account, Direct, Mode, Settings};
 use crate::keeping::contacts_file::ContactsFile;
 use crate::keeping::identity_file::KeptIdentity;
@@ -21,7 +22,7 @@ use crate::net::direct::DirectSockets;
 use crate::net::driver::{self, Input, Kept, Reach};
 use crate::net::trust::Trust;
 use crate::ui::command_line::{self, MAX_LINE_LEN};
-use crate::ui::printer::{Printer, Style};
+use crate::ui::printer::{Printer, Shown, Style};
 use crate::ui::terminal::{TerminalMode, is_interactive};
 
 /// Keys and lines that wait for the phone; the reader of standard input waits beyond that.
@@ -38,6 +39,10 @@ const DIRECT_WARNING: &str = "direct calls: sound is encrypted, but who calls wh
 /// Said when there is nothing kept to be known by.
 const TEMPORARY_WARNING: &str = "no identity is kept, so this phone has another key at every start and nobody can \
      keep it as verified: make one with `undertone identity create`.";
+
+/// Said to who waits for calls that cannot come.
+const NOBODY_HINT: &str = "Nobody can call this phone yet: make somebody a link with `undertone contact link NAME`, or \
+     let everybody ring with `undertone contact strangers on`.";
 
 /// Runs a phone for one purpose.
 ///
@@ -66,14 +71,10 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
         (Purpose::Call { .. } | Purpose::Listen | Purpose::Echo | Purpose::Check, false) => Style::People,
     };
     let person = is_interactive() && style == Style::People;
-    let printer = Printer::start(style);
-    if direct.is_some() {
-        printer.warn(DIRECT_WARNING);
-    } else if kept.is_none() {
-        printer.warn(TEMPORARY_WARNING);
-    }
     let hide_from = config.as_ref().is_some_and(|config| config.hide_from);
     let kept = own_kept(kept, folder.as_deref(), hide_from)?;
+    let printer = Printer::start(style);
+    tell_beforehand(&printer, &purpose, direct.is_some(), &kept);
     let keys_mode = if person { TerminalMode::keys() } else { None };
     let (inputs, inputs_received) = mpsc::channel(INPUTS);
     read_inputs(&purpose, person, inputs).map_err(Failure::System)?;
@@ -91,6 +92,23 @@ pub(super) fn run(arguments: &Arguments, purpose: Purpose, auto_answer: bool) ->
     });
     drop(keys_mode);
     result
+}
+
+/// What a person must know before anything happens.
+fn tell_beforehand(printer: &Printer, purpose: &Purpose, direct: bool, kept: &Kept) {
+    match &kept.contacts {
+        _ if direct => printer.warn(DIRECT_WARNING),
+        _ if kept.identity.is_none() => printer.warn(TEMPORARY_WARNING),
+        Some((_, contacts)) if *purpose == Purpose::Listen && nobody_may_ring(contacts) => {
+            printer.show(&Shown::Hint(NOBODY_HINT));
+        }
+        Some(_) | None => {}
+    }
+}
+
+fn nobody_may_ring(contacts: &Contacts) -> bool {
+    let anybody = contacts.strangers_may_ring() || contacts.has_public_link();
+    !anybody && contacts.links().is_empty() && contacts.people().next().is_none()
 }
 
 /// Connects and registers once, as `setup` does before it saves.

@@ -125,6 +125,11 @@ impl World {
         });
     }
 
+    /// All calls of this phone hide who calls.
+    pub fn hide_from(&mut self, id: StationId) {
+        self.station_mut(id).phone.set_hide_from(true);
+    }
+
     /// Calls that this phone met with silence.
     pub fn silent_calls(&self, id: StationId) -> u64 {
         self.station(id).phone.silent_calls()

@@ -289,7 +289,7 @@ fn verification(ends: &[Option<Box<Connected>>; 2]) -> [Result<(), Option<verify
                     verify::Output::Send(message) => sides[1 - from].handle_message(&message, now),
                     verify::Output::Proven(_) => results[from] = Ok(()),
                     verify::Output::Failed(failure) => results[from] = Err(Some(failure)),
-                    verify::Output::LinkUsedBefore => {}
+                    verify::Output::LinkUsedBefore => panic!("there is no link"),
                 }
             }
         }
