@@ -10,7 +10,7 @@ mod repetition;
 mod wire;
 
 use grinding_relay::{Called, GrindingRelay, Outcome, Plan};
-use line::{ALICE, BOB, Line, Party, Phone, key};
+use line::{ALICE, BOB, Line, MOST_STEPS, Party, Phone, key};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -326,7 +326,7 @@ impl BadLine {
         let mut alice = Phone::alice(2 * seed).start(&bad_line(), now);
         let mut bob = Phone::bob(2 * seed + 1).start(&bad_line(), now);
         let mut under_way: Vec<(Instant, bool, Vec<u8>)> = Vec::new();
-        loop {
+        for _ in 0..MOST_STEPS {
             while let Some(message) = alice.says() {
                 self.send(&mut under_way, true, &message, now);
             }
@@ -345,6 +345,7 @@ impl BadLine {
             }
             [&mut alice, &mut bob].into_iter().for_each(|party| party.exchange.handle_timeout(now));
         }
+        panic!("the run never ends");
     }
 
     fn send(&mut self, under_way: &mut Vec<(Instant, bool, Vec<u8>)>, to_bob: bool, message: &[u8], now: Instant) {
