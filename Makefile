@@ -42,7 +42,8 @@ model: packages-model ## Check the model of the verification protocol, and that 
 
 mutants: packages-build ## Change the verification's code in every small way and see that a test fails each time
 	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
-	cargo mutants --output target --package undertone-media --colors never
+	cargo mutants --output target --package undertone-media --colors never || [ $$? -eq 3 ] # 3: with some, tests run for ever
+	! grep . target/mutants.out/missed.txt
 
 packages-build:
 	scripts/system-packages.sh "compile the code" build-essential pkg-config cmake libasound2-dev
