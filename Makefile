@@ -3,7 +3,7 @@ SHELL := /bin/bash
 SECONDS ?= 60
 MIC ?= 0
 
-.PHONY: help demo test build audit fuzz bench model packages-build packages-sound packages-peers packages-model
+.PHONY: help demo test build audit fuzz bench model mutants packages-build packages-sound packages-peers packages-model
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,11 @@ bench: packages-build packages-sound ## Measure single steps, and calls over los
 
 model: packages-model ## Check the model of the verification protocol, and that it finds the attacks it must
 	docs/models/check.sh
+
+mutants: packages-build ## Change the verification's code in every small way and see that a test fails each time
+	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	cargo mutants --output target --package undertone-media --colors never || [ $$? -eq 3 ] # 3: with some, tests run for ever
+	! grep . target/mutants.out/missed.txt
 
 packages-build:
 	scripts/system-packages.sh "compile the code" build-essential pkg-config cmake libasound2-dev

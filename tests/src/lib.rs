@@ -2,4 +2,5 @@
 
 pub mod correlation;
 pub mod live;
+pub mod villain;
 pub mod world;

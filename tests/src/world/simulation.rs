@@ -17,6 +17,7 @@ use super::media_link::{Datagram, Line};
 use super::signalling_link::{Break, LATENCY, Post, SignallingLinks};
 use super::station::{Station, StationId};
 use super::transcript::{Transcript, masked, sound_digest};
+use crate::villain::{self, DishonestGateway};
 
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -30,8 +31,10 @@ pub struct World {
     pub now: Instant,
     /// Everything that came out.
     pub transcript: Transcript,
-    /// A dishonest gateway.
+    /// Rewrites what the gateway sends.
     pub falsify: Option<Falsify>,
+    /// Somebody dishonest inside the gateway.
+    pub villain: Option<DishonestGateway>,
     /// Rewrites what a station sends, as a foreign phone could phrase it.
     pub disguise: Option<Falsify>,
     /// Datagrams that went elsewhere than to the relay: from whom, where to.
@@ -51,6 +54,7 @@ impl World {
             now: start,
             transcript: Transcript::default(),
             falsify: None,
+            villain: None,
             disguise: None,
             strays: Vec::new(),
             site: GatewaySite::new(seed, start),
@@ -192,7 +196,8 @@ impl World {
 
     fn next(&self) -> Option<Instant> {
         let stations = self.stations.iter().filter_map(Station::next);
-        stations.chain(self.links.next()).chain(self.site.next()).min()
+        let villain = self.villain.as_ref().and_then(DishonestGateway::poll_timeout);
+        stations.chain(self.links.next()).chain(self.site.next()).chain(villain).min()
     }
 
     fn step(&mut self) {
@@ -206,6 +211,9 @@ impl World {
             self.receive_media(StationId(n));
         }
         self.site.handle_timeout(self.now);
+        if let Some(villain) = &mut self.villain {
+            villain.handle_timeout(self.now);
+        }
         for n in 0..self.stations.len() {
             self.stations[n].handle_timeout(self.now);
             self.run_sound(n);
@@ -257,7 +265,16 @@ impl World {
             && let Some(frame) = connection.framer.next()
         {
             match frame.expect("our own phones' streams can be cut") {
-                Frame::Message(bytes) => self.site.core.handle_stream_message(name, parse(&bytes), self.now),
+                Frame::Message(bytes) => {
+                    let station = connection.station;
+                    let message = match (parse(&bytes), &mut self.villain) {
+                        (Ok(message), Some(villain)) => villain.handle_from_phone(station, message, self.now).map(Ok),
+                        (message, _) => Some(message),
+                    };
+                    if let Some(message) = message {
+                        self.site.core.handle_stream_message(name, message, self.now);
+                    }
+                }
                 Frame::Ping => self.links.post(Post::ToPhone(name, b"\r\n".to_vec()), self.now + LATENCY),
                 Frame::Pong => {}
             }
@@ -270,6 +287,11 @@ impl World {
             return;
         };
         let StationId(n) = connection.station;
+        let now = self.now;
+        let bytes = match &mut self.villain {
+            Some(villain) => rewritten(bytes, |message| villain.handle_for_phone(StationId(n), message, now)),
+            None => bytes,
+        };
         let bytes = match &mut self.falsify {
             Some(falsify) => rewritten(bytes, |message| falsify(StationId(n), message)),
             None => bytes,
@@ -289,10 +311,11 @@ impl World {
                 self.strays.push((id, datagram.to));
                 continue;
             }
+            if let Some(villain) = self.villain.as_mut().filter(|_| is_media(&datagram.bytes)) {
+                villain.handle_datagram(id, &datagram.bytes, self.now);
+            }
             for out in self.site.handle_datagram(datagram, self.now) {
-                if let Some(station) = self.stations.iter_mut().find(|station| station.media_address == out.to) {
-                    station.down.send(out, self.now);
-                }
+                self.carry(out);
             }
         }
         while let Some(Datagram { from, to, bytes }) = self.stations[id.0].down.receive(self.now) {
@@ -309,6 +332,37 @@ impl World {
             let kind = Kind::of_datagram(&bytes);
             station.received.push(Exchange { at, kind, peer: Some(from), bytes });
         }
+    }
+
+    /// What the relay has for a phone.
+    fn carry(&mut self, out: Datagram) {
+        let Some(n) = self.stations.iter().position(|station| station.media_address == out.to) else { return };
+        match self.villain.as_mut().filter(|_| is_media(&out.bytes)) {
+            Some(villain) => villain.carry(StationId(n), out.bytes, self.now),
+            None => self.stations[n].down.send(out, self.now),
+        }
+    }
+
+    /// Whether the villain had anything for a phone.
+    fn drain_villain(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(output) = self.villain.as_mut().and_then(DishonestGateway::poll_output) {
+            busy = true;
+            match output {
+                villain::Output::Datagram(StationId(n), bytes) => {
+                    let to = self.stations[n].media_address;
+                    self.stations[n].down.send(Datagram { from: RELAY, to, bytes }, self.now);
+                }
+                villain::Output::Message(id, message) => {
+                    let mut bytes = Vec::new();
+                    write(&message, &mut bytes);
+                    for name in self.links.of(id) {
+                        self.links.post(Post::ToPhone(name, bytes.clone()), self.now + LATENCY);
+                    }
+                }
+            }
+        }
+        busy
     }
 
     fn run_sound(&mut self, n: usize) {
@@ -333,6 +387,7 @@ impl World {
                 }
                 quiet &= !self.drain_paths(n);
             }
+            quiet &= !self.drain_villain();
             if quiet {
                 return;
             }
@@ -445,6 +500,11 @@ fn note_datagram(transcript: &mut Transcript, at: Duration, way: &str, bytes: &[
         Kind::Dtls => {}
         kind => transcript.add(at, &format!("{way}: {kind:?} of {} bytes", bytes.len())),
     }
+}
+
+/// Not part of the relay's own talk with phones.
+fn is_media(bytes: &[u8]) -> bool {
+    Kind::of_datagram(bytes) != Kind::Stun
 }
 
 /// The message in these bytes, changed; anything else as it is.
