@@ -143,13 +143,13 @@ fn the_first_call_by_a_link_carries_no_sound_when_the_gateway_decrypts_it() {
 }
 
 #[test]
-fn people_who_pick_what_they_hear_are_warned_of_a_decrypting_gateway_in_every_call() {
+fn people_who_pick_what_they_hear_are_warned_of_a_decrypting_gateway() {
     let (mut world, alice, bob) = World::acquaintances(27);
     for id in [alice, bob] {
         world.change_contacts(id, ContactChange::StrangersMayRing(true)).unwrap();
     }
     world.villain = Some(villain(alice, bob, &[Mischief::EndsEncryption, Mischief::ProvesOwnKey], 27));
-    for call in 1..=20 {
+    for _ in 0..20 {
         world.call(alice, bob);
         world.run_until("both are asked", |world| {
             [alice, bob].iter().all(|id| world.station(*id).sees_in_this_call("compare"))
@@ -160,11 +160,13 @@ fn people_who_pick_what_they_hear_are_warned_of_a_decrypting_gateway_in_every_ca
             let found = questions[n].choices.iter().position(|words| *words == heard);
             let pick = found.map_or(Command::PickNone, |at| Command::Pick(at as u8 + 1));
             world.command(id, pick);
-            assert_eq!(world.station(id).count("wrong_pick"), call, "{heard:?} of {:?}", questions[n].choices);
         }
         world.hang_up(alice, bob);
         world.run_for(Duration::from_millis(100));
     }
+    // One half in 65,536 fits by chance; then the other one is asked for.
+    let warned = world.station(alice).count("wrong_pick") + world.station(bob).count("wrong_pick");
+    assert!(warned >= 39, "{warned} of 40");
     for id in [alice, bob] {
         assert_eq!(world.station(id).count("verified"), 0);
         assert!(world.station(id).contacts.people().all(|contact| !contact.key.is_verified()), "nothing was kept");

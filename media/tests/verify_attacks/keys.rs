@@ -38,3 +38,18 @@ fn an_identity_survives_being_stored() {
     assert_eq!(again.public(), IdentityPublic::from_bytes(*key.public().as_bytes()));
     assert_ne!(key.public().as_bytes(), super::key(2).public().as_bytes());
 }
+
+#[test]
+fn a_made_up_half_looks_like_a_real_one() {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let call = honest_call(&Line::draw(&mut rng), 0, Instant::now());
+    for half in call.alice.result.unwrap().words.halves() {
+        for _ in 0..100 {
+            for decoy in half.decoys(&mut rng) {
+                let digits = decoy.digits();
+                assert!(digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_digit()), "{digits}");
+                assert!(decoy.words().iter().all(|word| word.len() > 2), "{:?}", decoy.words());
+            }
+        }
+    }
+}
