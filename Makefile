@@ -11,7 +11,7 @@ help: ## Show the targets
 build: packages-build ## Build phone, gateway and bench for daily use (target/release)
 	cargo build --locked --release
 
-demo: packages-build packages-sound ## Place one encrypted call on this machine (MIC=1: your microphone)
+demo: packages-build packages-sound ## Join a gateway and place one encrypted, verified call on this machine (MIC=1: your microphone)
 	cargo build --locked --workspace --bins
 	cargo run --locked --quiet --bin undertone-bench -- demo $(if $(filter 1,$(MIC)),--microphone)
 

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Place one encrypted call through a gateway on this machine, and show what each side sees
+    /// Join a gateway on this machine, place one encrypted, verified call, and show what each side sees
     Demo(Demo),
     /// Measure calls in virtual time over a network that loses and delays; same seed, same result
     Simulate(Simulate),

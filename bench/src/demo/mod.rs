@@ -1,11 +1,14 @@
-//! One encrypted call between two phones through a gateway, all on loopback, shown to a person.
+//! Two people join a gateway, come to know each other by a link and place one encrypted, verified call, all on
+//! loopback, shown to a person.
 //!
-//! Ladder: speech → gateway → accounts and phones → call → encrypted → speech both ways → hang-up → verdict.
+//! Ladder: speech → gateway → invites → both joined → contact link → both on → call → encrypted → verified → speech
+//! both ways → hang-up → verdict.
 //! Every process is the real program; nothing but its printed events and its recordings is looked at, and the
 //! operating system's own list of its connections.
 
 mod connections;
 mod narration;
+mod newcomer;
 mod party;
 mod show;
 mod time_limit;
@@ -20,7 +23,8 @@ use undertone_tests::live::{Gateway, Speech};
 use crate::arguments::Demo;
 use crate::failure::Failure;
 use narration::Narration;
-use party::PartyPlan;
+use newcomer::Newcomer;
+use party::{Party, PartyPlan};
 use show::{Heard, Show};
 use time_limit::TimeLimit;
 
@@ -34,53 +38,41 @@ const MICROPHONE_CALL: Duration = Duration::from_secs(12);
 /// Runs the demonstration.
 ///
 /// # Errors
-/// When speech did not arrive both ways, protected, or something needed is missing.
+/// When speech did not arrive both ways, protected and from verified people, or something needed is missing.
 pub(crate) fn run(options: &Demo) -> Result<(), Failure> {
-    let mut narration = Narration::start();
+    let narration = Narration::start();
     let keep = folder_to_keep(options.keep.as_deref())?;
     let state = tempfile::tempdir()
         .map_err(|why| Failure::Unusable(format!("no temporary folder can be made ({why}): check TMPDIR")))?;
-    if options.microphone {
-        party::check_devices()?;
-        narration.say("Microphone and speaker found: you are alice; speak when the call is encrypted")?;
-    }
-    let limit = TimeLimit::start();
-    let voices = render(&keep, &mut narration)?;
-    let result = perform(options, &keep, state.path(), &voices, &mut narration, &limit);
-    // Whatever went wrong after the time was over went wrong because the programs were stopped.
-    match result {
-        Err(_) if limit.is_over() => Err(TimeLimit::failure()),
-        other => other,
-    }
+    let limit = TimeLimit::start(state.path())?;
+    let result = perform(options, &keep, state.path(), &narration, &limit);
+    // Whatever went wrong after the programs were stopped went wrong because they were.
+    result.map_err(|failure| limit.failure().unwrap_or(failure))
 }
 
-fn perform(
-    options: &Demo,
-    keep: &Path,
-    state: &Path,
-    voices: &[Speech; 2],
-    narration: &mut Narration,
-    limit: &TimeLimit,
-) -> Result<(), Failure> {
+fn perform(options: &Demo, keep: &Path, state: &Path, narration: &Narration, limit: &TimeLimit) -> Result<(), Failure> {
+    if options.microphone {
+        party::check_devices()?;
+        narration.say("Microphone and speaker found: you are alice; speak when Bob is verified")?;
+    }
+    let voices = render(keep, narration)?;
     let gateway = Gateway::start(state)?;
     limit.watch(gateway.process.id());
     narration.say(&format!(
         "Gateway started: phones connect to {}, sound goes through {}; its state is in a temporary folder",
         gateway.signalling, gateway.relay
     ))?;
+    let people = get_to_know(&gateway, state, narration, limit)?;
     let plans = ["alice", "bob"].map(|name| PartyPlan {
         name,
         microphone: Some(keep.join(format!("{name}-said.wav"))),
         speaker: Some(keep.join(format!("{name}-heard.wav"))),
     });
     let plans = if options.microphone { with_devices(plans) } else { plans };
-    let parties = party::join_both(&gateway, state, &plans)?;
-    for party in &parties {
-        limit.watch(party.id());
-    }
-    narration.say("Accounts made, phones set up with the gateway's pin; both phones are ready")?;
+    let parties = Party::start_both(&gateway, &people, &plans)?;
+    narration.say("Both phones are on and ready; alice calls “Bob”")?;
     let mut show = Show::new(narration, parties);
-    show.place_call()?;
+    show.place_call("Bob")?;
     show.listen(match options.microphone {
         true => MICROPHONE_CALL,
         false => voices.iter().map(duration).max().unwrap_or_default() + TAIL,
@@ -91,9 +83,34 @@ fn perform(
         Heard::by_level(keep, &plans)?
     } else {
         narration.say("Comparing what was heard with what was said")?;
-        Heard::by_correlation(&plans, voices)?
+        Heard::by_correlation(&plans, &voices)?
     };
     verdict::tell(&views, &heard, narration)
+}
+
+/// Both join by their invites; then alice has bob's link, and nothing needs to be read aloud in the call.
+fn get_to_know<'a>(
+    gateway: &Gateway,
+    state: &Path,
+    narration: &Narration,
+    limit: &'a TimeLimit,
+) -> Result<[Newcomer<'a>; 2], Failure> {
+    let invites = [gateway.invite("alice", &["--no-qr"])?, gateway.invite("bob", &["--no-qr"])?];
+    narration.say("The gateway's operator made an invite for alice and one for bob: one link each, no password")?;
+    let people = [Newcomer::new(state, "alice", limit)?, Newcomer::new(state, "bob", limit)?];
+    for (person, invite) in people.iter().zip(&invites) {
+        let address = person.join(invite)?;
+        narration.say(&format!(
+            "{} joined with the link and can be called at {address}; the identity is sealed with a passphrase",
+            person.name
+        ))?;
+    }
+    let [alice, bob] = &people;
+    let link = bob.link_for("Alice")?;
+    narration.say(&format!("bob made a contact link for Alice, good for one phone until {}", link.expires))?;
+    let known = alice.add(&link, "Bob")?;
+    narration.say(&format!("alice added it as her contact Bob: {known}"))?;
+    Ok(people)
 }
 
 /// Alice takes the machine's devices instead of files.
@@ -101,7 +118,7 @@ fn with_devices([alice, bob]: [PartyPlan; 2]) -> [PartyPlan; 2] {
     [PartyPlan { microphone: None, speaker: None, ..alice }, bob]
 }
 
-fn render(keep: &Path, narration: &mut Narration) -> Result<[Speech; 2], Failure> {
+fn render(keep: &Path, narration: &Narration) -> Result<[Speech; 2], Failure> {
     let voices =
         [Speech::render(keep, "alice-said", "en", LEAD_IN_MS)?, Speech::render(keep, "bob-said", "en+f3", LEAD_IN_MS)?];
     for name in ["alice", "bob"] {

@@ -13,8 +13,8 @@ impl Narration {
     pub(super) fn start() -> Self {
         let narration = Self { start: Instant::now() };
         // A closed standard output shows itself at the first line that can report it.
-        let _ =
-            narration.plain("Undertone: one encrypted call between two phones through a gateway, on this machine\n");
+        let _ = narration
+            .plain("Undertone: two people join a gateway and place one encrypted, verified call, on this machine\n");
         narration
     }
 

@@ -1,15 +1,16 @@
-//! One person of the demonstration: an account, a phone process, and what it speaks and hears with.
+//! One person of the demonstration in the call: a phone process, what it speaks and hears with, and what it has seen.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 use undertone_tests::live::{Gateway, Phone, PhoneOptions, binary};
 
+use super::newcomer::Newcomer;
 use super::view::View;
 use crate::failure::Failure;
 
-/// Whom to start and with which sound; no path means the machine's default device.
+/// With which sound to start a phone; no path means the machine's default device.
 pub(super) struct PartyPlan {
     /// Account and phone are named so.
     pub(super) name: &'static str,
@@ -25,12 +26,6 @@ pub(super) struct Party {
     pub(super) phone: Phone,
     pub(super) view: View,
     noted: usize,
-}
-
-/// Starts both phones; the second one takes every call.
-pub(super) fn join_both(gateway: &Gateway, state: &Path, plans: &[PartyPlan; 2]) -> Result<[Party; 2], Failure> {
-    let [caller, callee] = plans;
-    Ok([Party::join(gateway, state, caller, false)?, Party::join(gateway, state, callee, true)?])
 }
 
 /// Finds a default microphone and speaker, as the phone itself would.
@@ -52,15 +47,25 @@ pub(super) fn check_devices() -> Result<(), Failure> {
 }
 
 impl Party {
-    fn join(gateway: &Gateway, state: &Path, plan: &PartyPlan, answers: bool) -> Result<Self, Failure> {
+    /// Switches both phones on; the second one takes every call.
+    pub(super) fn start_both(
+        gateway: &Gateway,
+        people: &[Newcomer<'_>; 2],
+        plans: &[PartyPlan; 2],
+    ) -> Result<[Self; 2], Failure> {
+        let [caller, callee] = people;
+        let [by_caller, by_callee] = plans;
+        Ok([Self::start(gateway, caller, by_caller, false)?, Self::start(gateway, callee, by_callee, true)?])
+    }
+
+    fn start(gateway: &Gateway, person: &Newcomer<'_>, plan: &PartyPlan, answers: bool) -> Result<Self, Failure> {
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let options = PhoneOptions {
+        let phone = person.start(&PhoneOptions {
             microphone: text(&plan.microphone),
             speaker: text(&plan.speaker),
             auto_answer: answers,
             ..PhoneOptions::default()
-        };
-        let phone = Phone::join(gateway, state, plan.name, &options)?;
+        })?;
         let view = View::new(plan.name, &gateway.signalling, &gateway.relay);
         Ok(Self { name: plan.name, phone, view, noted: 0 })
     }

@@ -1,4 +1,4 @@
-//! The call itself: dial, wait for keys, listen, hang up; each event is told as it comes.
+//! The call itself: dial, wait for keys and proofs, listen, hang up; each event is told as it comes.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// Sampling rate of all recordings.
 pub(super) const RATE_HZ: u32 = 48_000;
 
-/// From dialling to keys; generous, for a loaded machine.
+/// From dialling to both verified; generous, for a loaded machine.
 const SET_UP: Duration = Duration::from_secs(12);
 /// From hanging up to both phones having said so.
 const CLEAN_END: Duration = Duration::from_secs(5);
@@ -56,18 +56,19 @@ impl<'a> Show<'a> {
         Self { narration, parties }
     }
 
-    /// Alice calls Bob; returns when both are encrypted.
-    pub(super) fn place_call(&mut self) -> Result<(), Failure> {
-        let callee = self.parties[1].phone.address.clone();
-        self.parties[0].phone.process.say(&format!("dial {callee}"))?;
-        let encrypted = |views: [&View; 2]| views.iter().all(|view| view.protection.is_some() || view.ended.is_some());
-        self.follow(SET_UP, encrypted)?;
-        let view = |at: usize| &self.parties[at].view;
-        if view(0).protection.is_some() && view(1).protection.is_some() {
+    /// Alice calls her contact; returns when both have proven who they are, and so sound flows.
+    pub(super) fn place_call(&mut self, contact: &str) -> Result<(), Failure> {
+        self.parties[0].phone.process.say(&format!("dial {contact}"))?;
+        let over = |view: &View| view.ended.is_some() || view.trouble.is_some();
+        self.follow(SET_UP, |views| {
+            views.iter().all(|view| view.is_verified()) || views.iter().any(|view| over(view))
+        })?;
+        let views = self.parties.each_ref().map(|party| &party.view);
+        if views.iter().all(|view| view.is_verified()) {
             return Ok(());
         }
-        let words = [0, 1].iter().find_map(|at| view(*at).ended.clone().or(view(*at).trouble.clone()));
-        let words = words.unwrap_or_else(|| format!("it was not encrypted within {} s", SET_UP.as_secs()));
+        let words = views.iter().find_map(|view| view.doubt.clone().or(view.ended.clone()).or(view.trouble.clone()));
+        let words = words.unwrap_or_else(|| format!("it was not verified on both sides within {} s", SET_UP.as_secs()));
         Err(Failure::NotShown(format!("the call did not come about: {words}")))
     }
 

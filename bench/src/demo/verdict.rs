@@ -1,4 +1,6 @@
-//! What each side saw, printed, and whether the call deserves the word encrypted call.
+//! What each side saw, printed, and whether the call deserves to be called encrypted and verified.
+
+use std::collections::BTreeSet;
 
 use super::narration::Narration;
 use super::show::{Finding, Heard};
@@ -15,7 +17,7 @@ const MIN_LOUD_DB: f32 = -50.0;
 /// Prints everything and judges it.
 ///
 /// # Errors
-/// When anything that makes an encrypted call is missing: one sentence that names all of it.
+/// When anything that makes an encrypted, verified call is missing: one sentence that names all of it.
 pub(super) fn tell(views: &[View; 2], heard: &[Heard; 2], narration: &Narration) -> Result<(), Failure> {
     let [alice, bob] = views;
     for (own, other) in [(alice, bob), (bob, alice)] {
@@ -38,7 +40,8 @@ pub(super) fn tell(views: &[View; 2], heard: &[Heard; 2], narration: &Narration)
             }
             false => "the speech that was sent is the speech that arrived, both ways",
         };
-        narration.plain(&format!("\nThe call worked: encrypted from phone to phone, {how}."))?;
+        narration
+            .plain(&format!("\nThe call worked: encrypted from phone to phone, verified on both sides, {how}."))?;
         return Ok(());
     }
     Err(Failure::NotShown(format!("the call is not as it must be: {}", faults.join("; "))))
@@ -49,9 +52,12 @@ fn side(own: &View, other: &View) -> Vec<String> {
     let mut lines = vec![format!("\n{} saw", own.name)];
     let mut add = |what: &str, value: String| lines.push(format!("  {what:<14}{value}"));
     add("states", own.states.join(", "));
-    let protection = own.protection.as_ref().map_or("none".to_owned(), |text| format!("encrypted: {text}"));
-    add("protection", protection);
-    add("safety words", safety_words(own, other));
+    add("verified", verified(own));
+    let protection = own.protection.as_ref();
+    let safe = protection.is_some_and(|protection| protection.post_quantum);
+    add("quantum-safe", format!("{}: {}", yes_or_no(safe), quantum(safe)));
+    let none = || "none: the call was not encrypted".to_owned();
+    add("cipher", protection.map_or_else(none, |found| format!("{}, keys by {}", found.cipher, found.key_agreement)));
     if let Some(figures) = &own.figures {
         let round_trip = figures.round_trip_ms.map_or("not measured".to_owned(), |ms| format!("{ms:.1} ms"));
         let ear = own.mouth_to_ear_ms(other).map_or("not known".to_owned(), |ms| format!("about {ms:.0} ms"));
@@ -63,26 +69,40 @@ fn side(own: &View, other: &View) -> Vec<String> {
         let of = other.figures.as_ref().map_or(0, |figures| figures.packets_sent);
         let arrived = format!("{} packets arrived of {of} that {} sent", figures.packets_received, other.name);
         add("loss", format!("{:.1} %; {arrived}", figures.loss_percent));
-        let addresses = figures.addresses.iter().cloned().collect::<Vec<_>>().join(", ");
         let only = if own.only_the_relay() { " and nobody else: the gateway's relay" } else { "" };
-        add("sound with", format!("{addresses}{only}"));
+        add("sound with", format!("{}{only}", list(&figures.addresses)));
     }
-    if let Some(connections) = &own.connections {
-        let list = connections.iter().cloned().collect::<Vec<_>>().join(", ");
-        add("connections", format!("{list} (as the system lists them; the gateway is {})", own.gateway));
-    }
+    let connections = match &own.connections {
+        Some(found) => format!("{} (as the system lists them; the gateway is {})", list(found), own.gateway),
+        None => "not checked: this system has no list of them".to_owned(),
+    };
+    add("connections", connections);
     lines
 }
 
-fn safety_words(own: &View, other: &View) -> String {
-    match (&own.safety_words, &other.safety_words) {
-        (Some(mine), Some(theirs)) => {
-            let same = if mine == theirs { "the same on both sides" } else { "NOT the same on both sides" };
-            format!("{} ({}): {same}", mine.0.join(" "), mine.1)
+fn verified(view: &View) -> String {
+    match (&view.doubt, &view.verified) {
+        (Some(doubt), _) => format!("no: {doubt}"),
+        (None, None) => "no".to_owned(),
+        (None, Some(found)) => {
+            format!("yes: {}, {}", found.name, found.how.strip_prefix("verified ").unwrap_or(&found.how))
         }
-        (Some(mine), None) => format!("{} ({}): the other side shows none", mine.0.join(" "), mine.1),
-        (None, _) => "none shown".to_owned(),
     }
+}
+
+fn quantum(safe: bool) -> &'static str {
+    match safe {
+        true => "protected against future quantum computers",
+        false => "not protected against future quantum computers",
+    }
+}
+
+fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
+}
+
+fn list(addresses: &BTreeSet<String>) -> String {
+    addresses.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 
 fn finding(heard: &Heard) -> String {
@@ -103,8 +123,15 @@ fn faults(views: &[View; 2], heard: &[Heard; 2]) -> Vec<String> {
     let mut faults = Vec::new();
     for view in views {
         let name = view.name;
-        if view.protection.is_none() {
-            faults.push(format!("{name} was not encrypted"));
+        match &view.protection {
+            None => faults.push(format!("{name} was not encrypted")),
+            Some(protection) if !protection.post_quantum => {
+                faults.push(format!("{name} was {}", quantum(false)));
+            }
+            Some(_) => {}
+        }
+        if !view.is_verified() {
+            faults.push(format!("{name} did not see the other side verified"));
         }
         if view.figures.as_ref().is_none_or(|figures| figures.packets_received == 0) {
             faults.push(format!("{name} received no packets"));
@@ -118,9 +145,6 @@ fn faults(views: &[View; 2], heard: &[Heard; 2]) -> Vec<String> {
         if view.ended.is_none() {
             faults.push(format!("{name} did not see the call end"));
         }
-    }
-    if views[0].safety_words.is_none() || views[0].safety_words != views[1].safety_words {
-        faults.push("the two sides did not show the same safety words".to_owned());
     }
     faults.extend(heard.iter().filter(|heard| !arrived(&heard.finding)).map(|heard| {
         let why = finding(heard);
@@ -152,20 +176,61 @@ mod tests {
 
     #[test]
     fn each_missing_thing_is_named() {
-        let no_words = ["alice", "bob"].map(|name| View { safety_words: None, ..view(name) });
-        assert_eq!(faults(&no_words, &[alike(0.95, 1.0), alike(0.95, 1.0)]).len(), 1);
-        let worse = |change: fn(&mut View)| {
-            let mut alice = view("alice");
-            change(&mut alice);
-            faults(&[alice, view("bob")], &[alike(0.95, 1.0), alike(0.95, 1.0)]).len()
-        };
-        assert_eq!(worse(|view| view.protection = None), 1);
-        assert_eq!(worse(|view| view.relay = "127.0.0.1:9".into()), 1);
-        assert_eq!(worse(|view| view.connections = Some(["192.0.2.9:80".to_owned()].into())), 1);
-        assert_eq!(worse(|view| view.ended = None), 1);
-        assert_eq!(worse(|view| view.safety_words = None), 1);
-        assert_eq!(worse(|view| view.safety_words = Some((vec!["else".into()], "87654321".into()))), 1);
-        assert_eq!(worse(|view| view.figures = None), 2);
+        for (change, named) in [
+            (&(|view: &mut View| view.protection = None) as &dyn Fn(&mut View), "was not encrypted"),
+            (&|view| view.relay = "127.0.0.1:9".into(), "did not go to the gateway's relay alone"),
+            (&|view| view.connections = Some(["192.0.2.9:80".to_owned()].into()), "connected to more than the gateway"),
+            (&|view| view.ended = None, "did not see the call end"),
+        ] {
+            for side in [0, 1] {
+                let found = faults_after(side, change);
+                assert_eq!(found.len(), 1, "{found:?}");
+                assert!(found[0].starts_with(["alice", "bob"][side]) && found[0].contains(named), "{found:?}");
+            }
+        }
+        assert_eq!(faults_after(0, &|view| view.figures = None).len(), 2);
+    }
+
+    #[test]
+    fn a_call_with_one_side_not_verified_is_refused() {
+        for side in [0, 1] {
+            let name = ["alice", "bob"][side];
+            let expected = [format!("{name} did not see the other side verified")];
+            assert_eq!(faults_after(side, &|view| view.verified = None), expected);
+            assert_eq!(
+                faults_after(side, &|view| view.note(&json!({"event": "link_used", "sentence": "W."}))),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_call_open_to_future_quantum_computers_is_refused() {
+        let event = json!({"event": "encrypted", "cipher": "AES-256-GCM", "key_agreement": "DTLS 1.3",
+            "post_quantum": false});
+        for side in [0, 1] {
+            let name = ["alice", "bob"][side];
+            let expected = [format!("{name} was not protected against future quantum computers")];
+            assert_eq!(faults_after(side, &|view| view.note(&event)), expected);
+        }
+    }
+
+    #[test]
+    fn the_summary_says_who_is_verified_by_what_and_whether_quantum_computers_matter() {
+        let both = [view("alice"), view("bob")];
+        let told = side(&both[0], &both[1]).join("\n");
+        for words in [
+            "yes: Bob, by link on 2026-11-25",
+            "yes: protected against future quantum computers",
+            "AES-256-GCM, keys by DTLS 1.3",
+            "127.0.0.1:4000 and nobody else",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        let told = side(&View::new("alice", "", ""), &both[1]).join("\n");
+        for words in ["verified      no", "no: not protected against", "the call was not encrypted", "not checked"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
     }
 
     #[test]
@@ -177,11 +242,18 @@ mod tests {
         assert!(faults(&both, &[heard(Finding::Loud(-20.0)), heard(Finding::Played)]).is_empty());
     }
 
+    /// The faults of a good call after one side's view was changed.
+    fn faults_after(side: usize, change: &dyn Fn(&mut View)) -> Vec<String> {
+        let mut both = [view("alice"), view("bob")];
+        change(&mut both[side]);
+        faults(&both, &[alike(0.95, 1.0), alike(0.95, 1.0)])
+    }
+
     fn view(name: &'static str) -> View {
         let mut view = View::new(name, "127.0.0.1:5061", "127.0.0.1:4000");
         for event in [
-            json!({"event": "encrypted", "cipher": "AES-256-GCM", "key_agreement": "DTLS 1.3"}),
-            json!({"event": "safety_words", "words": ["ab", "cd"], "digits": "12345678"}),
+            json!({"event": "encrypted", "cipher": "AES-256-GCM", "key_agreement": "DTLS 1.3", "post_quantum": true}),
+            json!({"event": "verified", "name": "Bob", "how": "verified by link on 2026-11-25", "kept": true}),
             json!({"event": "statistics", "packets_received": 7, "addresses": ["127.0.0.1:4000"]}),
             json!({"event": "ended", "sentence": "Ended."}),
         ] {

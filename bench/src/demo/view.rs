@@ -20,10 +20,12 @@ pub(super) struct View {
     pub(super) relay: String,
     /// Names of events in their order; figures and warnings are no states.
     pub(super) states: Vec<String>,
-    /// Cipher and key agreement, once encrypted.
-    pub(super) protection: Option<String>,
-    /// Safety words and digits, once the phones have proven their keys to each other.
-    pub(super) safety_words: Option<(Vec<String>, String)>,
+    /// How sound is protected, once encrypted.
+    pub(super) protection: Option<Protection>,
+    /// Who has proven to be at the other end, and by what it is known.
+    pub(super) verified: Option<Verified>,
+    /// What spoke against it, in its phone's words.
+    pub(super) doubt: Option<String>,
     /// The newest figures.
     pub(super) figures: Option<Figures>,
     /// Remote addresses of its connected sockets, as the kernel listed them during the call.
@@ -32,6 +34,26 @@ pub(super) struct View {
     pub(super) ended: Option<String>,
     /// What its phone could not do.
     pub(super) trouble: Option<String>,
+}
+
+/// The `encrypted` event.
+#[derive(Debug, Clone)]
+pub(super) struct Protection {
+    /// Such as `AES-256-GCM`.
+    pub(super) cipher: String,
+    /// Such as `DTLS 1.3`.
+    pub(super) key_agreement: String,
+    /// Whether a recording is of no use to a future quantum computer.
+    pub(super) post_quantum: bool,
+}
+
+/// The `verified` event.
+#[derive(Debug, Clone)]
+pub(super) struct Verified {
+    /// The other person, as called on this phone.
+    pub(super) name: String,
+    /// Such as `verified by link on 2026-11-25`.
+    pub(super) how: String,
 }
 
 /// The figures of the `statistics` event.
@@ -58,9 +80,14 @@ impl View {
         let name = text("event");
         match name.as_str() {
             "encrypted" => {
-                self.protection = Some(format!("{}, keys by {}", text("cipher"), text("key_agreement")));
+                self.protection = Some(Protection {
+                    cipher: text("cipher"),
+                    key_agreement: text("key_agreement"),
+                    post_quantum: event["post_quantum"] == true,
+                });
             }
-            "safety_words" => self.safety_words = Some((strings(&event["words"]), text("digits"))),
+            "verified" => self.verified = Some(Verified { name: text("name"), how: text("how") }),
+            "not_verified" | "wrong_pick" | "key_changed" | "link_used" => self.doubt = Some(text("sentence")),
             "statistics" => self.figures = Some(Figures::read(event)),
             "ended" => self.ended = Some(text("sentence")),
             "not_connected" | "not_done" | "failed" => self.trouble = Some(text("sentence")),
@@ -78,15 +105,23 @@ impl View {
         Some(PACKET_MS + LOOK_AHEAD_MS + network + own.playout_delay_ms)
     }
 
+    /// Whether the other phone proved to be that of a known person, and nothing spoke against it before or after.
+    pub(super) fn is_verified(&self) -> bool {
+        self.verified.is_some() && self.doubt.is_none()
+    }
+
     /// Whether this side's sound went to the gateway's relay and nowhere else.
     pub(super) fn only_the_relay(&self) -> bool {
         self.figures.as_ref().is_some_and(|figures| figures.addresses.iter().eq([&self.relay]))
     }
 
-    /// Whether the kernel listed another connection than the one to the gateway; `None` where it has no list.
+    /// Whether the kernel listed the connection to the gateway and no other; `None` where it has no list.
     pub(super) fn only_the_gateway(&self) -> Option<bool> {
         let known = [&self.gateway, &self.relay];
-        self.connections.as_ref().map(|found| found.iter().all(|address| known.contains(&address)))
+        let is_it = |found: &BTreeSet<String>| {
+            found.contains(&self.gateway) && found.iter().all(|address| known.contains(&address))
+        };
+        self.connections.as_ref().map(is_it)
     }
 }
 
@@ -118,19 +153,42 @@ mod tests {
         let mut view = View::new("alice", "127.0.0.1:5061", "127.0.0.1:4000");
         for event in [
             json!({"event": "ready", "address": "alice@gw.test"}),
-            json!({"event": "encrypted", "cipher": "AES-256-GCM", "key_agreement": "DTLS 1.3"}),
-            json!({"event": "safety_words", "words": ["ab", "cd"], "digits": "12345678"}),
+            json!({"event": "encrypted", "cipher": "AES-256-GCM", "key_agreement": "DTLS 1.3", "post_quantum": true}),
+            json!({"event": "verified", "name": "Bob", "how": "verified by link on 2026-11-25", "kept": true}),
             json!({"event": "statistics", "round_trip_ms": 1.0, "packets_received": 7, "packets_sent": 8,
                 "loss_percent": 0.5, "playout_delay_ms": 20.0, "addresses": ["127.0.0.1:4000"]}),
             json!({"event": "ended", "sentence": "Ended: you hung up."}),
         ] {
             view.note(&event);
         }
-        assert_eq!(view.states, ["ready", "encrypted", "safety words", "ended"]);
-        assert_eq!(view.protection.as_deref(), Some("AES-256-GCM, keys by DTLS 1.3"));
-        assert_eq!(view.safety_words.as_ref().unwrap().0, ["ab", "cd"]);
+        assert_eq!(view.states, ["ready", "encrypted", "verified", "ended"]);
+        let Protection { cipher, key_agreement, post_quantum } = view.protection.as_ref().unwrap();
+        assert_eq!((cipher.as_str(), key_agreement.as_str(), *post_quantum), ("AES-256-GCM", "DTLS 1.3", true));
+        let Verified { name, how } = view.verified.as_ref().unwrap();
+        assert_eq!((name.as_str(), how.as_str()), ("Bob", "verified by link on 2026-11-25"));
         assert!(view.only_the_relay());
         assert_eq!(view.mouth_to_ear_ms(&view), Some(20.0 + 6.5 + 1.0 + 20.0));
+    }
+
+    #[test]
+    fn what_speaks_against_the_other_side_outweighs_its_proof_in_either_order() {
+        let verified = json!({"event": "verified", "name": "Bob", "how": "verified by link on 2026-11-25"});
+        for name in ["not_verified", "wrong_pick", "key_changed", "link_used"] {
+            let doubt = json!({"event": name, "sentence": "Words."});
+            for order in [[&verified, &doubt], [&doubt, &verified]] {
+                let mut view = View::new("alice", "127.0.0.1:5061", "127.0.0.1:4000");
+                assert!(!view.is_verified(), "nothing known is not a proof");
+                order.iter().for_each(|event| view.note(event));
+                assert!(!view.is_verified(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn protection_against_quantum_computers_is_not_taken_for_granted() {
+        let mut view = View::new("alice", "127.0.0.1:5061", "127.0.0.1:4000");
+        view.note(&json!({"event": "encrypted", "cipher": "AES-256-GCM", "key_agreement": "DTLS 1.3"}));
+        assert!(!view.protection.unwrap().post_quantum);
     }
 
     #[test]
@@ -140,6 +198,8 @@ mod tests {
         view.note(&json!({"event": "statistics", "addresses": ["127.0.0.1:4000", "127.0.0.1:4001"]}));
         assert!(!view.only_the_relay());
         assert_eq!(view.only_the_gateway(), None);
+        view.connections = Some(BTreeSet::new());
+        assert_eq!(view.only_the_gateway(), Some(false), "a phone without the gateway's connection was not looked at");
         view.connections = Some(["127.0.0.1:5061".to_owned()].into());
         assert_eq!(view.only_the_gateway(), Some(true));
         view.connections = Some(["127.0.0.1:5061".to_owned(), "127.0.0.1:9".to_owned()].into());

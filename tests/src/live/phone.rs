@@ -25,6 +25,8 @@ pub struct PhoneOptions {
     pub auto_answer: bool,
     /// `NAME@ADDR:PORT` for calls without a gateway.
     pub direct: Option<String>,
+    /// Opens the identity: a file with its passphrase.
+    pub passphrase_file: Option<PathBuf>,
     /// Further environment variables.
     pub environment: Vec<(String, String)>,
     /// Words to put before the program, such as those of an island.
@@ -98,6 +100,9 @@ impl Phone {
             if let Some(value) = value {
                 command.arg(flag).arg(value);
             }
+        }
+        if let Some(file) = &options.passphrase_file {
+            command.arg("--passphrase-file").arg(file);
         }
         if options.auto_answer {
             command.arg("--auto-answer");

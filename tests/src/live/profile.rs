@@ -16,6 +16,7 @@ const PASSPHRASE_VARIABLE: &str = "UNDERTONE_PASSPHRASE";
 #[derive(Debug)]
 pub struct Profile {
     folder: PathBuf,
+    passphrase_file: Option<PathBuf>,
 }
 
 /// What a command printed.
@@ -30,7 +31,13 @@ pub struct Said {
 impl Profile {
     /// The profile `name` in `folder`, which need not exist.
     pub fn new(folder: &Path, name: &str) -> Self {
-        Self { folder: folder.join(name) }
+        Self { folder: folder.join(name), passphrase_file: None }
+    }
+
+    /// The same, with its identity sealed by the passphrase in `file` instead of the one of all test profiles.
+    #[must_use]
+    pub fn sealed_by(self, file: &Path) -> Self {
+        Self { passphrase_file: Some(file.to_owned()), ..self }
     }
 
     /// Where it is.
@@ -42,7 +49,11 @@ impl Profile {
     pub fn command(&self, arguments: &[&str]) -> Result<Command, LiveError> {
         let mut command = Command::new(binary("undertone")?);
         command.arg("--json").arg("--profile").arg(&self.folder).args(arguments);
-        command.env(PASSPHRASE_VARIABLE, PASSPHRASE).env_remove("DBUS_SESSION_BUS_ADDRESS");
+        match &self.passphrase_file {
+            Some(file) => command.arg("--passphrase-file").arg(file),
+            None => command.env(PASSPHRASE_VARIABLE, PASSPHRASE),
+        };
+        command.env_remove("DBUS_SESSION_BUS_ADDRESS");
         Ok(command)
     }
 
@@ -63,7 +74,10 @@ impl Profile {
     /// Starts its phone and waits until it is ready.
     pub fn start(&self, name: &str, options: &PhoneOptions) -> Result<Phone, LiveError> {
         let mut options = options.clone();
-        options.environment.push((PASSPHRASE_VARIABLE.to_owned(), PASSPHRASE.to_owned()));
+        match &self.passphrase_file {
+            Some(file) => options.passphrase_file = Some(file.clone()),
+            None => options.environment.push((PASSPHRASE_VARIABLE.to_owned(), PASSPHRASE.to_owned())),
+        }
         Phone::start(name, &self.folder, &options)
     }
 }
