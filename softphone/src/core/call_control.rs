@@ -426,6 +426,7 @@ impl<R: RngCore> Phone<R> {
             return;
         }
         let verification = match terms.agreed.peer() {
+            dtls::Peer::Ours if call.parties.pinned.is_some() => Verification::Checking,
             dtls::Peer::Ours => Verification::NotVerified,
             dtls::Peer::Foreign => Verification::CannotBeVerified,
         };

@@ -220,6 +220,8 @@ pub enum Side {
 pub enum Verification {
     /// The other phone has proved to be that of a known person.
     Verified,
+    /// The other phone must prove a known key, and is about to: no sound goes out before.
+    Checking,
     /// The other phone could prove who it is, but has not (yet).
     NotVerified,
     /// The other phone is of a kind that cannot prove who it is.
@@ -461,6 +463,7 @@ impl Verification {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Verified => "Verified.",
+            Self::Checking => "Checking that nobody sits in between …",
             Self::NotVerified => "Not verified.",
             Self::CannotBeVerified => "The other phone cannot be verified.",
         }

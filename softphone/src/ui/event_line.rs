@@ -60,6 +60,7 @@ fn side(side: Side) -> &'static str {
 fn verified(verification: Verification) -> &'static str {
     match verification {
         Verification::Verified => "verified",
+        Verification::Checking => "checking",
         Verification::NotVerified => "not verified",
         Verification::CannotBeVerified => "cannot be verified",
     }

@@ -116,6 +116,7 @@ impl fmt::Display for Checked {
         let day = self.day;
         match self.how {
             How::Words => write!(f, "by safety words on {day}"),
+            How::Link { made: Some(made) } if made == day => write!(f, "by link of {day}"),
             How::Link { made: Some(made) } => write!(f, "by link of {made}, on {day}"),
             How::Link { made: None } => write!(f, "by link on {day}"),
             How::KeyCode => write!(f, "by key code on {day}"),
