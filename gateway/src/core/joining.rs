@@ -132,7 +132,7 @@ impl<R: RngCore> Gateway<R> {
                 if listed { Ok(account) } else { Err(answers::UNKNOWN_DEVICE) }
             }
             Outcome::Redeemed(Err(refusal)) => Err(answers::refusal(refusal)),
-            Outcome::Invited(_) | Outcome::Devices(_) | Outcome::Revoked(_) | Outcome::Failed => {
+            Outcome::Invited(_) | Outcome::Devices(_) | Outcome::Revoked(_) | Outcome::NotListed | Outcome::Failed => {
                 Err(answers::STORE_FAILED)
             }
         };
@@ -171,10 +171,11 @@ impl<R: RngCore> Gateway<R> {
                 let mut octets = Zeroizing::new([0; 32]);
                 self.rng.fill_bytes(octets.as_mut());
                 let token = LinkToken::new(*octets);
-                Ok((Errand::Invite { account, token: TokenHash::of(&token) }, Purpose::Invite { token }))
+                let errand = Errand::Invite { account, token: TokenHash::of(&token), by: own };
+                Ok((errand, Purpose::Invite { token }))
             }
             Command::List => Ok((Errand::ListDevices { account }, Purpose::List { own })),
-            Command::Revoke(device) => Ok((Errand::RevokeDevice { account, device }, Purpose::Revoke)),
+            Command::Revoke(device) => Ok((Errand::RevokeDevice { account, device, by: own }, Purpose::Revoke)),
         }
     }
 
@@ -189,12 +190,14 @@ impl<R: RngCore> Gateway<R> {
             (Purpose::List { own }, Outcome::Devices(devices), _) => told(&list(own, &devices)),
             (Purpose::Revoke, Outcome::Revoked(true), _) => told(""),
             (Purpose::Revoke, Outcome::Revoked(false), _) => answers::NO_SUCH_DEVICE.into_response(),
+            (Purpose::Invite { .. } | Purpose::Revoke, Outcome::NotListed, _) => answers::NOT_BY_DEVICE.into_response(),
             (
                 Purpose::Join { .. } | Purpose::Invite { .. } | Purpose::List { .. } | Purpose::Revoke,
                 Outcome::Redeemed(_)
                 | Outcome::Invited(_)
                 | Outcome::Devices(_)
                 | Outcome::Revoked(_)
+                | Outcome::NotListed
                 | Outcome::Failed,
                 _,
             ) => answers::STORE_FAILED.into_response(),

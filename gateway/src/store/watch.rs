@@ -1,7 +1,7 @@
 //! Notices that the operator has changed the store while the gateway runs, and changes it for phones.
 
 use super::{Store, StoreError};
-use crate::core::errand::{Errand, Outcome};
+use crate::core::errand::{Errand, NotListed, Outcome};
 use crate::core::{Accounts, Day, Succession};
 use std::time::Duration;
 
@@ -39,22 +39,32 @@ impl AccountWatch {
     /// Carries an errand out. All accounts come with it if it may have changed them: a change of one's own is not seen
     /// by [`AccountWatch::look`].
     pub fn carry_out(&mut self, errand: Errand, today: Day) -> Result<(Outcome, Option<Accounts>), StoreError> {
+        let done = self.try_errand(errand, today);
+        if done.is_err() {
+            // It may have changed something before it failed: the next look tells.
+            self.seen = None;
+        }
+        done
+    }
+
+    fn try_errand(&mut self, errand: Errand, today: Day) -> Result<(Outcome, Option<Accounts>), StoreError> {
         match errand {
             Errand::Redeem { account, token, device } => {
                 let result = self.store.redeem(&account, &token, &device, today)?;
                 let accounts = result.is_ok().then(|| self.store.accounts()).transpose()?;
                 Ok((Outcome::Redeemed(result), accounts))
             }
-            Errand::Invite { account, token } => {
-                let over = self.store.invite(&account, &token, DEVICE_INVITE_DAYS, today)?;
-                Ok((Outcome::Invited(over.map(Day::start_unix_s)), None))
+            Errand::Invite { account, token, by } => {
+                let invited = self.store.invite_by(&by, &account, &token, DEVICE_INVITE_DAYS, today)?;
+                let invited = invited.map(|over| Outcome::Invited(over.map(Day::start_unix_s)));
+                Ok((invited.unwrap_or(Outcome::NotListed), None))
             }
             Errand::ListDevices { account } => Ok((Outcome::Devices(self.store.devices(&account)?), None)),
-            Errand::RevokeDevice { account, device } => {
-                let was_there = self.store.revoke(&account, &device)?;
-                let accounts = was_there.then(|| self.store.accounts()).transpose()?;
-                Ok((Outcome::Revoked(was_there), accounts))
-            }
+            Errand::RevokeDevice { account, device, by } => match self.store.revoke_by(&by, &account, &device)? {
+                Ok(true) => Ok((Outcome::Revoked(true), Some(self.store.accounts()?))),
+                Ok(false) => Ok((Outcome::Revoked(false), None)),
+                Err(NotListed) => Ok((Outcome::NotListed, None)),
+            },
         }
     }
 

@@ -449,7 +449,7 @@ impl Trouble {
             Self::InviteUnknown => "the gateway does not know this link: ask for a new one.",
             Self::TooManyDevices => {
                 "this account has as many devices as it may have: remove one first (`undertone device revoke` on another \
-                 of your devices)."
+                 of your devices), then ask for a new link."
             }
             Self::GatewayRefused => "the gateway cannot serve this phone now.",
         }
