@@ -4,6 +4,8 @@
 
 mod program;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use program::{Gateway, INIT, assert_refused, command, register};
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -96,6 +98,31 @@ fn a_phone_joins_over_tls_and_is_out_within_a_second_of_its_revocation() {
     back.send(&register("1", None));
     assert!(back.response().starts_with("SIP/2.0 403 This device is not known for this account\r\n"));
     assert!(gateway.say(&["device", "list", "alice"]).contains("undertone-gateway --config"));
+}
+
+#[test]
+fn no_token_stays_in_the_gateways_memory() {
+    let gateway = Gateway::new();
+    let running = gateway.serve(&[]);
+    let link = gateway.json(&["invite", "alice"]);
+    let token = link["link"].as_str().unwrap().split("&j=").nth(1).unwrap();
+    let mut phone = running.connect_with(&KeyPair::generate().unwrap());
+    phone.send(&register("1", Some(&format!("Undertone-Token token=\"{token}\""))));
+    assert!(phone.response().starts_with("SIP/2.0 200 "));
+    phone.send(&device_command("add"));
+    let head = phone.response();
+    assert!(head.starts_with("SIP/2.0 200 "), "{head}");
+    let told = phone.read("token ".len() + 43);
+    let made = told.strip_prefix("token ").unwrap();
+    let found = |octets: &[u8]| running.memory_holds(octets);
+    assert!(found(b"alice"), "what is looked for is found");
+    drop(phone);
+    let given_up = Instant::now();
+    let kept = || [token, made].iter().any(|text| found(text.as_bytes()) || found(&decoded(text)));
+    while kept() {
+        assert!(given_up.elapsed() < Duration::from_secs(5), "a token is kept");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -325,4 +352,17 @@ fn sign(gateway: &Gateway, operator_key: &Path, domain: &str, pin: &str, serial:
 fn join_link(text: &str) -> JoinLink {
     let Link::Join(link) = text.parse().unwrap() else { panic!("no link to join by") };
     *link
+}
+
+fn device_command(line: &str) -> String {
+    format!(
+        "MESSAGE sip:localhost SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKcommand;rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:alice@localhost>;tag=1\r\nTo: <sip:localhost>\r\nCall-ID: command\r\nCSeq: 1 MESSAGE\r\n\
+         Content-Type: application/undertone-devices\r\nContent-Length: {}\r\n\r\n{line}",
+        line.len()
+    )
+}
+
+fn decoded(token: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(token).unwrap()
 }

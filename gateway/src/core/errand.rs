@@ -123,8 +123,8 @@ pub(crate) struct Waiting {
 pub(crate) enum Purpose {
     /// A REGISTER with a token, to be carried out as soon as the device is known.
     Join { request: Box<Request>, account: AccountName },
-    /// The token is told to whom asked for it.
-    Invite { token: LinkToken },
+    /// The token is told to whom asked for it. In a box, which is wiped: a map's node keeps what was moved out of it.
+    Invite { token: Box<LinkToken> },
     /// `own` is marked in the list.
     List { own: DeviceHash },
     /// Nothing more.

@@ -170,7 +170,7 @@ impl<R: RngCore> Gateway<R> {
             Command::Add => {
                 let mut octets = Zeroizing::new([0; 32]);
                 self.rng.fill_bytes(octets.as_mut());
-                let token = LinkToken::new(*octets);
+                let token = Box::new(LinkToken::new(*octets));
                 let errand = Errand::Invite { account, token: TokenHash::of(&token), by: own };
                 Ok((errand, Purpose::Invite { token }))
             }
