@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use undertone_config::{LinkToken, Pin};
+use undertone_config::{LinkToken, OperatorKey, Pin};
 use undertone_gateway::core::errand::MAX_WAITING_ERRANDS;
 use undertone_gateway::core::limits::GUESSES_PER_S;
-use undertone_gateway::core::{AccountName, Announcement, DeviceHash, OperatorKey, TokenHash};
+use undertone_gateway::core::{AccountName, Announcement, DeviceHash, TokenHash};
 use undertone_gateway::store::{MAX_DEVICES, MAX_OPEN_INVITES};
 use undertone_sip::user_agent::{Event, TransactionId};
 use undertone_sip::wire::{HeaderName, Method, Request, Response};
@@ -245,7 +245,7 @@ fn a_second_device_joins_by_an_invite_that_the_first_one_made() {
         .collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(values[1].parse::<u64>().unwrap(), world.today.plus(2).start_unix_s());
-    assert_eq!(values[2], operator().to_text());
+    assert_eq!(values[2], operator().to_string());
 
     let stranger = world.connect_with("alice", Some(device(2)));
     assert_refused(&register_with(&mut world, stranger, values[0]), "This invite is not known here");
@@ -529,7 +529,7 @@ fn device(n: u8) -> DeviceHash {
 }
 
 fn operator() -> OperatorKey {
-    OperatorKey::new([4; 32])
+    OperatorKey::from_bytes([4; 32])
 }
 
 fn name(text: &str) -> AccountName {

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use undertone_config::{ContactLink, JoinLink, Link, LinkToken};
+use undertone_config::{ContactLink, JoinLink, Link, LinkToken, OperatorKey};
 use undertone_gateway::core::{Announcement, DeviceHash};
 
 #[test]
@@ -161,7 +161,7 @@ fn the_operators_key_is_its_owners_alone_outside_the_state_folder_and_signs_what
     let public = join_link(invited["link"].as_str().unwrap()).operator;
     let said = sign(&gateway, &file, "localhost", &gateway.pin(), "1");
     let announcement: Announcement = said.parse().unwrap();
-    let operator = undertone_gateway::core::OperatorKey::new(public);
+    let operator = OperatorKey::from_bytes(public);
     assert!(announcement.is_by(&operator, &"localhost".parse().unwrap()));
     // RFC 8410 §7: the 32 octets of the private half follow the 16 of its frame.
     let private = PrivatePkcs8KeyDer::from_pem_file(&file).unwrap().secret_pkcs8_der()[16..48].to_vec();

@@ -6,14 +6,13 @@
 
 use super::arguments::{Arguments, OperatorKeyTask};
 use super::{Failure, config_file, load_config, own_command, say, wait_for_running_gateway};
-use crate::core::OperatorKey;
 use crate::store::Store;
 use rcgen::{KeyPair, PKCS_ED25519};
 use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
-use undertone_config::write_private;
+use undertone_config::{OperatorKey, write_private};
 use zeroize::Zeroizing;
 
 /// The file's name beside the configuration, unless told otherwise.
@@ -56,8 +55,9 @@ impl NewOperatorKey {
             )));
         }
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let public =
-            OperatorKey::new(key.public_key_raw().try_into().map_err(|_| rcgen::Error::KeyGenerationUnavailable)?);
+        let public = OperatorKey::from_bytes(
+            key.public_key_raw().try_into().map_err(|_| rcgen::Error::KeyGenerationUnavailable)?,
+        );
         Ok(Self { file, pem: Zeroizing::new(key.serialize_pem()), public })
     }
 
@@ -112,7 +112,7 @@ pub(super) fn run(arguments: &Arguments, task: &OperatorKeyTask) -> Result<(), F
     }
     wait_for_running_gateway();
     if arguments.json {
-        let line = serde_json::json!({ "operator_key": new.file(), "public": new.public().to_text() });
+        let line = serde_json::json!({ "operator_key": new.file(), "public": new.public().to_string() });
         return say(&line.to_string());
     }
     say(&format!(

@@ -184,7 +184,7 @@ impl<R: RngCore> Gateway<R> {
         match (purpose, outcome, &self.succession.operator) {
             (Purpose::Invite { token }, Outcome::Invited(Ok(expires_s)), Some(operator)) => {
                 let token = invite_token::encode(&token);
-                told(&format!("token {}\r\nexpires {expires_s}\r\noperator {}\r\n", *token, operator.to_text()))
+                told(&format!("token {}\r\nexpires {expires_s}\r\noperator {}\r\n", *token, operator))
             }
             (Purpose::Invite { .. }, Outcome::Invited(Err(_)), _) => answers::TOO_MANY_INVITES.into_response(),
             (Purpose::List { own }, Outcome::Devices(devices), _) => told(&list(own, &devices)),
