@@ -79,6 +79,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::core::accounts::AccountName;
+    use crate::core::{DeviceHash, TokenHash};
+    use undertone_config::LinkToken;
 
     #[test]
     fn the_first_look_and_every_change_give_all_accounts() {
@@ -94,5 +96,24 @@ mod tests {
         assert!(watch.look().unwrap().is_none());
         other.remove(&alice).unwrap();
         assert!(watch.look().unwrap().unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn what_an_errand_changed_before_it_failed_is_seen_at_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let domain = "gw.example".parse().unwrap();
+        let mut other = Store::create(folder.path(), &domain).unwrap();
+        let mut watch = AccountWatch::new(Store::open(folder.path(), &domain).unwrap());
+        let (alice, today) = (AccountName::parse("alice").unwrap(), Day::from_number(20_000));
+        let (token, device) = (TokenHash::of(&LinkToken::new([1; 32])), DeviceHash::of_key(&[1]));
+        other.invite_to_new(&alice, &token, 7, today).unwrap().unwrap();
+        watch.look().unwrap();
+        let damage = |sql| watch.store.connection.execute_batch(sql).unwrap();
+        damage("INSERT INTO account (name) VALUES ('NOT A NAME')");
+        let errand = Errand::Redeem { account: alice.clone(), token, device };
+        assert!(watch.carry_out(errand, today).is_err());
+        watch.store.connection.execute_batch("DELETE FROM account WHERE name = 'NOT A NAME'").unwrap();
+        assert_eq!(other.devices(&alice).unwrap().len(), 1, "it is let in");
+        assert!(watch.look().unwrap().unwrap().0.lists(&alice, &device));
     }
 }
