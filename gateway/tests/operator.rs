@@ -188,6 +188,12 @@ fn an_operators_key_is_written_where_it_is_wanted_and_never_over_anything() {
     std::fs::create_dir(folder.path().join("stick")).unwrap();
     assert!(at(&folder.path().join("stick/operator.key")).status.success());
     assert!(!folder.path().join("operator.key").exists());
+    std::os::unix::fs::symlink(folder.path().join("state"), folder.path().join("link")).unwrap();
+    for roundabout in ["link/operator.key", "stick/../state/operator.key"] {
+        let out = folder.path().join(roundabout);
+        let refused = command(&config, &["operator-key", "new", "--replace", "--out"]).arg(out).output().unwrap();
+        assert_refused(&refused, "inside the gateway's state folder");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl NewOperatorKey {
         let file = wanted.map_or_else(|| beside.with_file_name(DEFAULT_FILE), Path::to_owned);
         let file = std::path::absolute(&file)
             .map_err(|reason| Failure::Argument(format!("{}: {reason}; give a full path", file.display())))?;
-        if file.starts_with(state_folder) {
+        if is_inside(&file, state_folder) {
             return Err(Failure::Argument(format!(
                 "{} is inside the gateway's state folder; choose a place for the operator's key that the gateway does not use",
                 file.display()
@@ -72,6 +72,13 @@ impl NewOperatorKey {
     pub(super) fn pem(&self) -> &[u8] {
         self.pem.as_bytes()
     }
+}
+
+/// Whether the file is in the folder, whatever links and dots lead there.
+fn is_inside(file: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = file.parent().map(real).unwrap_or_default();
+    file.starts_with(folder) || beside.starts_with(real(folder))
 }
 
 /// The file, if the key still lies where `init` writes it unless told otherwise.
