@@ -31,7 +31,12 @@ fn write(file: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn write_through(temporary: &Path, content: &[u8]) -> io::Result<()> {
-    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    // One that another user put there first would stay his to read, or lead elsewhere. What is left of a crash goes.
+    match fs::remove_file(temporary) {
+        Err(reason) if reason.kind() != io::ErrorKind::NotFound => return Err(reason),
+        Ok(()) | Err(_) => {}
+    }
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     out.write_all(content)?;
     out.sync_all()
 }
@@ -39,6 +44,7 @@ fn write_through(temporary: &Path, content: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -50,6 +56,25 @@ mod tests {
         assert_eq!(fs::read(&file).expect("readable"), b"two");
         assert_eq!(fs::metadata(&file).expect("exists").permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(file.parent().expect("has one")).expect("readable").count(), 1);
+    }
+
+    #[test]
+    fn what_lies_in_the_temporary_files_place_gets_nothing_of_the_content() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (file, elsewhere) = (folder.path().join("key.pem"), folder.path().join("elsewhere"));
+        let temporary = folder.path().join(format!("key.pem.{}.new", std::process::id()));
+        std::os::unix::fs::symlink(&elsewhere, &temporary).expect("linked");
+        write_private(&file, b"secret").expect("written");
+        assert!(!elsewhere.exists(), "no link is followed");
+        fs::write(&temporary, b"").expect("written");
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o666)).expect("changed");
+        let mut reader = File::open(&temporary).expect("opened before");
+        write_private(&file, b"secret").expect("written");
+        let mut read = String::new();
+        reader.read_to_string(&mut read).expect("readable");
+        assert_eq!(read, "", "an earlier file of the name is not written to");
+        assert_eq!(fs::metadata(&file).expect("exists").permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&file).expect("readable"), b"secret");
     }
 
     #[test]

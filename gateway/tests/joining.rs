@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use undertone_config::{LinkToken, Pin};
+use undertone_config::{LinkToken, OperatorKey, Pin};
 use undertone_gateway::core::errand::MAX_WAITING_ERRANDS;
 use undertone_gateway::core::limits::GUESSES_PER_S;
-use undertone_gateway::core::{AccountName, Announcement, DeviceHash, OperatorKey, TokenHash};
+use undertone_gateway::core::{AccountName, Announcement, DeviceHash, TokenHash};
 use undertone_gateway::store::{MAX_DEVICES, MAX_OPEN_INVITES};
 use undertone_sip::user_agent::{Event, TransactionId};
 use undertone_sip::wire::{HeaderName, Method, Request, Response};
@@ -71,7 +71,7 @@ fn each_token_that_opens_nothing_is_refused_in_words() {
 }
 
 #[test]
-fn an_account_takes_ten_devices_and_the_eleventh_keeps_its_invite() {
+fn an_account_takes_ten_devices_and_the_eleventh_is_told() {
     let mut world = World::new(1);
     for n in 0..MAX_DEVICES as u8 {
         invite(&mut world, "dave", n);
@@ -82,8 +82,11 @@ fn an_account_takes_ten_devices_and_the_eleventh_keeps_its_invite() {
     invite(&mut world, "dave", 100);
     let eleventh = world.connect_with("dave", Some(device(100)));
     assert_refused(&register(&mut world, eleventh, Some(100)), "This account has too many devices");
+    assert_eq!(world.store().overview(world.today).unwrap()[3].open_invites, 1, "it is not spent");
     assert!(world.store().revoke(&name("dave"), &device(0)).unwrap());
-    assert_eq!(register(&mut world, eleventh, Some(100)).status, 200);
+    assert_refused(&register(&mut world, eleventh, Some(100)), "This invite is not known here");
+    invite(&mut world, "dave", 101);
+    assert_eq!(register(&mut world, eleventh, Some(101)).status, 200);
 }
 
 #[test]
@@ -159,6 +162,49 @@ fn a_revoked_device_is_cut_off_with_its_calls_and_stays_out() {
 }
 
 #[test]
+fn a_revoked_device_that_signed_out_in_time_keeps_no_call() {
+    for way_out in ["sign out", "let it expire", "come back on another connection"] {
+        let mut world = World::new(1);
+        let (phone, alice) = (joined(&mut world, "dave", 1), world.phone("alice"));
+        world.talk(phone, alice);
+        match way_out {
+            "sign out" => {
+                let mut request = world.register_request(phone);
+                request.headers.set(HeaderName::Contact, "*");
+                request.headers.set(HeaderName::Expires, "0");
+                assert_eq!(world.request(phone, request).status, 200);
+            }
+            "let it expire" => world.advance(Duration::from_secs(601)),
+            _ => {
+                let again = world.connect_with("dave", Some(device(1)));
+                let mut request = world.register_request(again);
+                request.headers.set(HeaderName::Contact, world::contact("dave", phone.0, 1));
+                assert_eq!(world.request(again, request).status, 200);
+            }
+        }
+        assert_eq!(world.slots.len(), 1, "{way_out}: the call goes on");
+        assert!(world.store().revoke(&name("dave"), &device(1)).unwrap());
+        world.look_at_store();
+        assert!(world.closed.contains(&world.phones[phone.0].flow), "{way_out}");
+        assert!(world.slots.is_empty(), "{way_out}");
+    }
+}
+
+#[test]
+fn a_connection_that_was_one_accounts_is_never_anothers() {
+    let mut world = World::new(1);
+    let phone = joined(&mut world, "dave", 1);
+    let mut request = world.register_request(phone);
+    request.headers.set(HeaderName::Contact, "*");
+    request.headers.set(HeaderName::Expires, "0");
+    assert_eq!(world.request(phone, request).status, 200);
+    invite(&mut world, "erin", 2);
+    let refused = register_as(&mut world, phone, "erin", Some(2));
+    assert_refused(&refused, "You can only sign in as yourself, one account per connection");
+    assert_eq!(register(&mut world, phone, None).status, 200, "its own may come back");
+}
+
+#[test]
 fn a_removed_account_ends_its_devices_connections() {
     let mut world = World::new(1);
     let phone = joined(&mut world, "dave", 1);
@@ -199,7 +245,7 @@ fn a_second_device_joins_by_an_invite_that_the_first_one_made() {
         .collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(values[1].parse::<u64>().unwrap(), world.today.plus(2).start_unix_s());
-    assert_eq!(values[2], operator().to_text());
+    assert_eq!(values[2], operator().to_string());
 
     let stranger = world.connect_with("alice", Some(device(2)));
     assert_refused(&register_with(&mut world, stranger, values[0]), "This invite is not known here");
@@ -232,6 +278,23 @@ fn a_device_lists_its_account_and_revokes_the_other_one_within_the_moment() {
     let anothers = command(&mut world, first, &format!("revoke {}", device(3).to_hex()));
     assert_eq!((anothers.status, anothers.reason.as_str()), (404, "No such device"));
     assert!(!world.closed.contains(&world.phones[other.0].flow));
+}
+
+#[test]
+fn a_device_that_was_revoked_a_moment_ago_makes_no_way_back_in() {
+    let mut world = World::new(1);
+    let (thief, owner) = (joined(&mut world, "dave", 1), joined(&mut world, "dave", 2));
+    let before = lines(&command(&mut world, thief, "add"))[0].strip_prefix("token ").unwrap().to_owned();
+    assert!(world.store().revoke(&name("dave"), &device(1)).unwrap());
+    let invited = command(&mut world, thief, "add");
+    assert_refused(&invited, "Only a phone that joined by a link can manage devices");
+    assert_eq!(command(&mut world, thief, &format!("revoke {}", device(2).to_hex())).status, 403);
+    world.look_at_store();
+    assert!(world.closed.contains(&world.phones[thief.0].flow));
+    assert!(!world.closed.contains(&world.phones[owner.0].flow));
+    let back = world.connect_with("dave", Some(device(3)));
+    assert_refused(&register_with(&mut world, back, &before), "This invite is not known here");
+    assert_eq!(world.store().devices(&name("dave")).unwrap().len(), 1);
 }
 
 #[test]
@@ -466,7 +529,7 @@ fn device(n: u8) -> DeviceHash {
 }
 
 fn operator() -> OperatorKey {
-    OperatorKey::new([4; 32])
+    OperatorKey::from_bytes([4; 32])
 }
 
 fn name(text: &str) -> AccountName {

@@ -4,6 +4,8 @@
 
 mod program;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use program::{Gateway, INIT, assert_refused, command, register};
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -11,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use undertone_config::{ContactLink, JoinLink, Link, LinkToken};
+use undertone_config::{ContactLink, JoinLink, Link, LinkToken, OperatorKey};
 use undertone_gateway::core::{Announcement, DeviceHash};
 
 #[test]
@@ -50,12 +52,15 @@ fn one_link_joins_and_adds_a_contact() {
 }
 
 #[test]
-fn an_invite_for_people_has_a_command_and_a_code_that_can_be_left_out() {
+fn an_invite_for_people_has_a_link_and_a_code_that_can_be_left_out() {
     let gateway = Gateway::new();
     let said = gateway.say(&["invite", "dave", "--days", "1"]);
-    let link = said.split('\'').nth(1).unwrap();
+    let link = said.lines().find_map(|line| line.strip_prefix("  undertone:").map(|_| line.trim())).unwrap();
     assert_eq!(join_link(link).address.to_string(), "dave@localhost");
-    assert!(said.contains("Account dave@localhost is made.") && said.contains("undertone join '"), "{said}");
+    assert!(
+        said.contains("Account dave@localhost is made.") && said.contains("by `undertone join`, which asks"),
+        "{said}"
+    );
     assert!(said.lines().take_while(|line| !line.is_empty()).count() > 20, "a code");
     let bare = gateway.say(&["invite", "dave", "--no-qr"]);
     assert!(bare.starts_with("Account dave@localhost was there already: this link lets one more phone into it."));
@@ -99,6 +104,31 @@ fn a_phone_joins_over_tls_and_is_out_within_a_second_of_its_revocation() {
 }
 
 #[test]
+fn no_token_stays_in_the_gateways_memory() {
+    let gateway = Gateway::new();
+    let running = gateway.serve(&[]);
+    let link = gateway.json(&["invite", "alice"]);
+    let token = link["link"].as_str().unwrap().split("&j=").nth(1).unwrap();
+    let mut phone = running.connect_with(&KeyPair::generate().unwrap());
+    phone.send(&register("1", Some(&format!("Undertone-Token token=\"{token}\""))));
+    assert!(phone.response().starts_with("SIP/2.0 200 "));
+    phone.send(&device_command("add"));
+    let head = phone.response();
+    assert!(head.starts_with("SIP/2.0 200 "), "{head}");
+    let told = phone.read("token ".len() + 43);
+    let made = told.strip_prefix("token ").unwrap();
+    let found = |octets: &[u8]| running.memory_holds(octets);
+    assert!(found(b"alice"), "what is looked for is found");
+    drop(phone);
+    let given_up = Instant::now();
+    let kept = || [token, made].iter().any(|text| found(text.as_bytes()) || found(&decoded(text)));
+    while kept() {
+        assert!(given_up.elapsed() < Duration::from_secs(5), "a token is kept");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
 fn a_link_that_was_withdrawn_opens_nothing() {
     let gateway = Gateway::new();
     let running = gateway.serve(&[]);
@@ -134,7 +164,7 @@ fn the_operators_key_is_its_owners_alone_outside_the_state_folder_and_signs_what
     let public = join_link(invited["link"].as_str().unwrap()).operator;
     let said = sign(&gateway, &file, "localhost", &gateway.pin(), "1");
     let announcement: Announcement = said.parse().unwrap();
-    let operator = undertone_gateway::core::OperatorKey::new(public);
+    let operator = OperatorKey::from_bytes(public);
     assert!(announcement.is_by(&operator, &"localhost".parse().unwrap()));
     // RFC 8410 §7: the 32 octets of the private half follow the 16 of its frame.
     let private = PrivatePkcs8KeyDer::from_pem_file(&file).unwrap().secret_pkcs8_der()[16..48].to_vec();
@@ -158,6 +188,12 @@ fn an_operators_key_is_written_where_it_is_wanted_and_never_over_anything() {
     std::fs::create_dir(folder.path().join("stick")).unwrap();
     assert!(at(&folder.path().join("stick/operator.key")).status.success());
     assert!(!folder.path().join("operator.key").exists());
+    std::os::unix::fs::symlink(folder.path().join("state"), folder.path().join("link")).unwrap();
+    for roundabout in ["link/operator.key", "stick/../state/operator.key"] {
+        let out = folder.path().join(roundabout);
+        let refused = command(&config, &["operator-key", "new", "--replace", "--out"]).arg(out).output().unwrap();
+        assert_refused(&refused, "inside the gateway's state folder");
+    }
 }
 
 #[test]
@@ -325,4 +361,17 @@ fn sign(gateway: &Gateway, operator_key: &Path, domain: &str, pin: &str, serial:
 fn join_link(text: &str) -> JoinLink {
     let Link::Join(link) = text.parse().unwrap() else { panic!("no link to join by") };
     *link
+}
+
+fn device_command(line: &str) -> String {
+    format!(
+        "MESSAGE sip:localhost SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKcommand;rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:alice@localhost>;tag=1\r\nTo: <sip:localhost>\r\nCall-ID: command\r\nCSeq: 1 MESSAGE\r\n\
+         Content-Type: application/undertone-devices\r\nContent-Length: {}\r\n\r\n{line}",
+        line.len()
+    )
+}
+
+fn decoded(token: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(token).unwrap()
 }

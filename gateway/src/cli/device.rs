@@ -56,7 +56,12 @@ fn revoke(
     if arguments.json {
         return say(&serde_json::json!({ "event": "revoked", "device": device.to_hex() }).to_string());
     }
-    say(&format!("Device {} of {} is revoked and signed out.", device.to_hex(), name.as_str()))
+    say(&format!(
+        "Device {} of {name} is revoked and signed out. Links to {name} that nobody has used yet open nothing any more: \
+         that device may have made them.",
+        device.to_hex(),
+        name = name.as_str()
+    ))
 }
 
 fn find(devices: &[(DeviceHash, Day)], prefix: &str) -> Result<DeviceHash, &'static str> {

@@ -108,8 +108,9 @@ fn print(arguments: &Arguments, wanted: &Invite, link: &JoinLink, over: Day, is_
     });
     let last_day = Day::from_number(over.number().saturating_sub(1));
     say(&Zeroizing::new(format!(
-        "{}{whose} Its owner joins with one phone, once, until the end of {last_day} (UTC), by the command:\n\n  \
-         undertone join '{}'\n\n\
+        "{}{whose} Its owner joins with one phone, once, until the end of {last_day} (UTC), by `undertone join`, which \
+         asks for this link:\n\n  \
+         {}\n\n\
          Send the link over a safe way: whoever uses it first has the account. Nobody else can use it then.{reminder}",
         *code, *text
     )))

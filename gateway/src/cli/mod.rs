@@ -72,9 +72,15 @@ fn load_config(arguments: &Arguments) -> Result<GatewayConfig, Failure> {
 /// How the operator repeats a command for the same gateway.
 fn own_command(arguments: &Arguments, rest: &str) -> String {
     match &arguments.config {
-        Some(file) => format!("undertone-gateway --config {} {rest}", file.display()),
+        Some(file) => format!("undertone-gateway --config {} {rest}", shell_word(&file.to_string_lossy())),
         None => format!("undertone-gateway {rest}"),
     }
+}
+
+/// A word as a shell reads it: in quotes, if it holds anything that a shell would not take as it stands.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// When the command is over, the change holds: a gateway that runs has looked at the store by then.
@@ -90,4 +96,20 @@ fn today() -> Day {
 fn say(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_to_a_shell() {
+        for (path, word) in [
+            ("/etc/undertone/gateway.toml", "/etc/undertone/gateway.toml"),
+            ("/srv/my gateway.toml", "'/srv/my gateway.toml'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            assert_eq!(shell_word(path), word);
+        }
+    }
 }

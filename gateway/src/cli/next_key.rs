@@ -131,8 +131,10 @@ fn put_to_use(arguments: &Arguments) -> Result<(), Failure> {
         return say(&serde_json::json!({ "event": "key_in_use", "pin": pin.to_string() }).to_string());
     }
     say(&format!(
-        "The next key is in place; its pin is\n\n  {pin}\n\nStart the gateway again:\n\n  {}",
-        own_command(arguments, "serve")
+        "The next key is in place; its pin is\n\n  {pin}\n\nStart the gateway again:\n\n  {}\n\nLinks that nobody has used \
+         yet name the earlier key, so no phone can join by them: take them back with `{}`, and make new ones.",
+        own_command(arguments, "serve"),
+        own_command(arguments, "invite NAME --withdraw")
     ))
 }
 

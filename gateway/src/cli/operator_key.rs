@@ -6,14 +6,13 @@
 
 use super::arguments::{Arguments, OperatorKeyTask};
 use super::{Failure, config_file, load_config, own_command, say, wait_for_running_gateway};
-use crate::core::OperatorKey;
 use crate::store::Store;
 use rcgen::{KeyPair, PKCS_ED25519};
 use ring::signature::Ed25519KeyPair;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
-use undertone_config::write_private;
+use undertone_config::{OperatorKey, write_private};
 use zeroize::Zeroizing;
 
 /// The file's name beside the configuration, unless told otherwise.
@@ -37,7 +36,7 @@ impl NewOperatorKey {
         let file = wanted.map_or_else(|| beside.with_file_name(DEFAULT_FILE), Path::to_owned);
         let file = std::path::absolute(&file)
             .map_err(|reason| Failure::Argument(format!("{}: {reason}; give a full path", file.display())))?;
-        if file.starts_with(state_folder) {
+        if is_inside(&file, state_folder) {
             return Err(Failure::Argument(format!(
                 "{} is inside the gateway's state folder; choose a place for the operator's key that the gateway does not use",
                 file.display()
@@ -56,8 +55,9 @@ impl NewOperatorKey {
             )));
         }
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
-        let public =
-            OperatorKey::new(key.public_key_raw().try_into().map_err(|_| rcgen::Error::KeyGenerationUnavailable)?);
+        let public = OperatorKey::from_bytes(
+            key.public_key_raw().try_into().map_err(|_| rcgen::Error::KeyGenerationUnavailable)?,
+        );
         Ok(Self { file, pem: Zeroizing::new(key.serialize_pem()), public })
     }
 
@@ -72,6 +72,13 @@ impl NewOperatorKey {
     pub(super) fn pem(&self) -> &[u8] {
         self.pem.as_bytes()
     }
+}
+
+/// Whether the file is in the folder, whatever links and dots lead there.
+fn is_inside(file: &Path, folder: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let beside = file.parent().map(real).unwrap_or_default();
+    file.starts_with(folder) || beside.starts_with(real(folder))
 }
 
 /// The file, if the key still lies where `init` writes it unless told otherwise.
@@ -112,7 +119,7 @@ pub(super) fn run(arguments: &Arguments, task: &OperatorKeyTask) -> Result<(), F
     }
     wait_for_running_gateway();
     if arguments.json {
-        let line = serde_json::json!({ "operator_key": new.file(), "public": new.public().to_text() });
+        let line = serde_json::json!({ "operator_key": new.file(), "public": new.public().to_string() });
         return say(&line.to_string());
     }
     say(&format!(

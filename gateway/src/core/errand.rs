@@ -42,6 +42,8 @@ pub enum Errand {
         account: AccountName,
         /// The invite's token.
         token: TokenHash,
+        /// Who asks; only if it is listed by then.
+        by: DeviceHash,
     },
     /// Say which devices the account has.
     ListDevices {
@@ -54,6 +56,8 @@ pub enum Errand {
         account: AccountName,
         /// The device.
         device: DeviceHash,
+        /// Who asks; only if it is listed by then.
+        by: DeviceHash,
     },
 }
 
@@ -68,7 +72,9 @@ pub enum Outcome {
     Devices(Vec<(DeviceHash, Day)>),
     /// Of [`Errand::RevokeDevice`]: whether there was one.
     Revoked(bool),
-    /// The store could not be used; nothing has changed.
+    /// Of a device that is not listed any more; nothing has changed.
+    NotListed,
+    /// The store could not be used.
     Failed,
 }
 
@@ -88,6 +94,10 @@ pub enum RedeemRefusal {
 /// The account has as many open invites as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyInvites;
+
+/// The device that asks is not one of the account's (any more).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotListed;
 
 /// An errand that is over.
 #[derive(Debug)]
@@ -113,8 +123,8 @@ pub(crate) struct Waiting {
 pub(crate) enum Purpose {
     /// A REGISTER with a token, to be carried out as soon as the device is known.
     Join { request: Box<Request>, account: AccountName },
-    /// The token is told to whom asked for it.
-    Invite { token: LinkToken },
+    /// The token is told to whom asked for it. In a box, which is wiped: a map's node keeps what was moved out of it.
+    Invite { token: Box<LinkToken> },
     /// `own` is marked in the list.
     List { own: DeviceHash },
     /// Nothing more.

@@ -1,9 +1,11 @@
 //! Flows: the connections phones have opened to the gateway, and what each may do.
 //!
 //! ```text
-//! open ──REGISTER with a proof of the account──▶ signed in (one account) ──last binding gone──▶ signed out
-//!   └──60 s──▶ closed
+//! open ──REGISTER with a proof of the account──▶ signed in (one account) ◀──proof──┐
+//!   └──60 s──▶ closed                                └──last binding gone──▶ signed out, may carry calls to their end
 //! ```
+//! A flow belongs to the first account that signed in on it until it closes: who loses the account, or the device its
+//! place in it, loses the flow and the calls on it, whether it was signed in at the moment or not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -39,6 +41,8 @@ pub(crate) struct Flow {
     pub(crate) device: Option<DeviceHash>,
     /// Who signed in here; INVITEs are taken from nobody else.
     pub(crate) account: Option<AccountName>,
+    /// Who signed in here first, and the only one who may again.
+    pub(crate) owner: Option<AccountName>,
     pub(crate) challenges: Challenges,
     pub(crate) guesses: TokenBucket,
     messages: TokenBucket,
@@ -54,6 +58,7 @@ impl Flow {
             origin,
             device,
             account: None,
+            owner: None,
             challenges: Challenges::default(),
             guesses: TokenBucket::new(GUESSES_PER_S, GUESSES_PER_S, now),
             messages: TokenBucket::new(MESSAGES_PER_S, MESSAGES_BURST, now),
@@ -102,19 +107,21 @@ impl Flows {
     /// The flow belongs to this account. True if it belonged to none.
     pub(crate) fn sign_in(&mut self, flow: FlowId, account: AccountName) -> bool {
         self.no_longer_a_stranger(flow);
-        self.flows.get_mut(&flow).is_some_and(|state| state.account.replace(account).is_none())
+        let Some(state) = self.flows.get_mut(&flow) else { return false };
+        state.owner.get_or_insert_with(|| account.clone());
+        state.account.replace(account).is_none()
     }
 
-    /// The flow belongs to nobody; it stays open for the calls it may carry.
+    /// Nobody is signed in on the flow; it stays open for the calls it may carry.
     pub(crate) fn sign_out(&mut self, flow: FlowId) {
         if let Some(state) = self.flows.get_mut(&flow) {
             state.account = None;
         }
     }
 
-    /// Flows signed in to an account, by a device's key or else by password, for which `gone` is true.
-    pub(crate) fn signed_in_where(&self, gone: impl Fn(&AccountName, Option<&DeviceHash>) -> bool) -> Vec<FlowId> {
-        let concerned = |flow: &Flow| flow.account.as_ref().is_some_and(|account| gone(account, flow.device.as_ref()));
+    /// Flows that belong to an account, by a device's key or else by password, for which `gone` is true.
+    pub(crate) fn owned_where(&self, gone: impl Fn(&AccountName, Option<&DeviceHash>) -> bool) -> Vec<FlowId> {
+        let concerned = |flow: &Flow| flow.owner.as_ref().is_some_and(|account| gone(account, flow.device.as_ref()));
         self.flows.iter().filter(|(_, flow)| concerned(flow)).map(|(id, _)| *id).collect()
     }
 

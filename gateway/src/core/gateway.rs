@@ -82,8 +82,8 @@ impl<R: RngCore> Gateway<R> {
     /// that are no longer listed, are closed.
     pub fn handle_accounts(&mut self, accounts: Accounts, now: Instant) {
         let earlier = std::mem::replace(&mut self.accounts, accounts);
-        for flow in self.flows.signed_in_where(|account, device| !self.accounts.still_holds(account, device, &earlier))
-        {
+        let lost = |account: &AccountName, device: Option<&_>| !self.accounts.still_holds(account, device, &earlier);
+        for flow in self.flows.owned_where(lost) {
             self.close(flow, now);
         }
     }
@@ -323,9 +323,9 @@ impl<R: RngCore> Gateway<R> {
         self.authenticator.check(request, state, &self.accounts, &self.settings, &mut self.rng, now)
     }
 
-    /// Whether somebody else has signed in on the flow.
+    /// Whether the flow is somebody else's.
     fn is_anothers(&self, flow: FlowId, account: &AccountName) -> bool {
-        self.flows.get(flow).and_then(|state| state.account.as_ref()).is_some_and(|other| other != account)
+        self.flows.get(flow).and_then(|state| state.owner.as_ref()).is_some_and(|other| other != account)
     }
 
     fn sign_in(&mut self, flow: FlowId, account: AccountName) {
@@ -334,7 +334,7 @@ impl<R: RngCore> Gateway<R> {
         }
     }
 
-    /// A flow belongs to its account for as long as a binding leads down it.
+    /// A flow is signed in for as long as a binding leads down it.
     fn sign_out_unbound(&mut self) {
         for flow in self.bindings.take_orphans() {
             self.flows.sign_out(flow);

@@ -132,7 +132,7 @@ impl<R: RngCore> Gateway<R> {
                 if listed { Ok(account) } else { Err(answers::UNKNOWN_DEVICE) }
             }
             Outcome::Redeemed(Err(refusal)) => Err(answers::refusal(refusal)),
-            Outcome::Invited(_) | Outcome::Devices(_) | Outcome::Revoked(_) | Outcome::Failed => {
+            Outcome::Invited(_) | Outcome::Devices(_) | Outcome::Revoked(_) | Outcome::NotListed | Outcome::Failed => {
                 Err(answers::STORE_FAILED)
             }
         };
@@ -170,11 +170,12 @@ impl<R: RngCore> Gateway<R> {
             Command::Add => {
                 let mut octets = Zeroizing::new([0; 32]);
                 self.rng.fill_bytes(octets.as_mut());
-                let token = LinkToken::new(*octets);
-                Ok((Errand::Invite { account, token: TokenHash::of(&token) }, Purpose::Invite { token }))
+                let token = Box::new(LinkToken::new(*octets));
+                let errand = Errand::Invite { account, token: TokenHash::of(&token), by: own };
+                Ok((errand, Purpose::Invite { token }))
             }
             Command::List => Ok((Errand::ListDevices { account }, Purpose::List { own })),
-            Command::Revoke(device) => Ok((Errand::RevokeDevice { account, device }, Purpose::Revoke)),
+            Command::Revoke(device) => Ok((Errand::RevokeDevice { account, device, by: own }, Purpose::Revoke)),
         }
     }
 
@@ -183,18 +184,20 @@ impl<R: RngCore> Gateway<R> {
         match (purpose, outcome, &self.succession.operator) {
             (Purpose::Invite { token }, Outcome::Invited(Ok(expires_s)), Some(operator)) => {
                 let token = invite_token::encode(&token);
-                told(&format!("token {}\r\nexpires {expires_s}\r\noperator {}\r\n", *token, operator.to_text()))
+                told(&format!("token {}\r\nexpires {expires_s}\r\noperator {}\r\n", *token, operator))
             }
             (Purpose::Invite { .. }, Outcome::Invited(Err(_)), _) => answers::TOO_MANY_INVITES.into_response(),
             (Purpose::List { own }, Outcome::Devices(devices), _) => told(&list(own, &devices)),
             (Purpose::Revoke, Outcome::Revoked(true), _) => told(""),
             (Purpose::Revoke, Outcome::Revoked(false), _) => answers::NO_SUCH_DEVICE.into_response(),
+            (Purpose::Invite { .. } | Purpose::Revoke, Outcome::NotListed, _) => answers::NOT_BY_DEVICE.into_response(),
             (
                 Purpose::Join { .. } | Purpose::Invite { .. } | Purpose::List { .. } | Purpose::Revoke,
                 Outcome::Redeemed(_)
                 | Outcome::Invited(_)
                 | Outcome::Devices(_)
                 | Outcome::Revoked(_)
+                | Outcome::NotListed
                 | Outcome::Failed,
                 _,
             ) => answers::STORE_FAILED.into_response(),

@@ -41,4 +41,4 @@ pub use limits::{Origin, OriginSalt};
 pub use output::Output;
 pub use registrar::{FLOW_TIMER_S, MAX_EXPIRES_S, MIN_EXPIRES_S};
 pub use settings::{RelayAddresses, Settings};
-pub use succession::{Announcement, OperatorKey, Succession};
+pub use succession::{Announcement, Succession};

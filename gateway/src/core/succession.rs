@@ -13,40 +13,13 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
-use undertone_config::{Domain, Pin};
+use undertone_config::{Domain, OperatorKey, Pin};
 
 /// Separates these signatures from anything else the key may ever sign.
 const CONTEXT: &[u8] = b"undertone next pin\0";
 
 /// Greatest serial: the store's integers are signed.
 pub const MAX_SERIAL: u64 = i64::MAX as u64;
-
-/// The public half of the operator's key (Ed25519).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct OperatorKey([u8; 32]);
-
-impl OperatorKey {
-    /// From its 32 octets.
-    pub fn new(key: [u8; 32]) -> Self {
-        Self(key)
-    }
-
-    /// The 32 octets.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// As text: 43 characters of base64url.
-    pub fn to_text(self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
-    }
-}
-
-impl fmt::Debug for OperatorKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OperatorKey")
-    }
-}
 
 /// The gateway's next pin, signed by its operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,7 +144,7 @@ mod tests {
     }
 
     fn public(key: &Ed25519KeyPair) -> OperatorKey {
-        OperatorKey::new(key.public_key().as_ref().try_into().unwrap())
+        OperatorKey::from_bytes(key.public_key().as_ref().try_into().unwrap())
     }
 
     fn domain(text: &str) -> Domain {

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use undertone_sip::user_agent::FlowId;
 use undertone_sip::wire::{End, Frame, FramingError, StreamFramer, parse};
+use zeroize::Zeroize;
 
 /// How long the TLS handshake may take: two round trips over a very bad network.
 pub const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
@@ -95,6 +96,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
                 read = self.stream.read(&mut buffer) => match read {
                     Ok(len) if len > 0 => {
                         self.framer.push(&buffer[..len]);
+                        // What was said stays no longer than it is needed: the next octets may be few, and come late.
+                        buffer[..len].zeroize();
                         let next = self.take_frames(&mut in_use).await;
                         if in_use {
                             deadline = Instant::now() + IDLE_LIMIT;

@@ -8,7 +8,7 @@
 
 use super::{Store, StoreError};
 use crate::core::accounts::AccountName;
-use crate::core::errand::{RedeemRefusal, TooManyInvites};
+use crate::core::errand::{NotListed, RedeemRefusal, TooManyInvites};
 use crate::core::{Day, DeviceHash, TokenHash};
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
@@ -61,6 +61,22 @@ impl Store {
         })
     }
 
+    /// [`Store::invite`] by a device of the account, if it is still listed: one that was revoked a moment ago, and whose
+    /// connection is not closed yet, makes no way back in for itself.
+    pub fn invite_by(
+        &mut self,
+        by: &DeviceHash,
+        account: &AccountName,
+        token: &TokenHash,
+        days: u32,
+        today: Day,
+    ) -> Result<Result<Result<Day, TooManyInvites>, NotListed>, StoreError> {
+        self.change(|change| match lists(change, account, by)? {
+            true => invite(change, account, token, days, today).map(Ok),
+            false => Ok(Err(NotListed)),
+        })
+    }
+
     /// Spends a token for a device, which then belongs to the account. The same device may do so again.
     pub fn redeem(
         &mut self,
@@ -93,13 +109,22 @@ impl Store {
     }
 
     /// Takes a device's access away; false if the account has no such device. A running gateway closes its
-    /// connections within [`WATCH_INTERVAL`](super::WATCH_INTERVAL).
+    /// connections within [`WATCH_INTERVAL`](super::WATCH_INTERVAL). Invites that were not used go with it: it may have
+    /// made them, and nobody knows.
     pub fn revoke(&mut self, account: &AccountName, device: &DeviceHash) -> Result<bool, StoreError> {
-        self.change(|change| {
-            let which = params![account.as_str(), device.as_bytes()];
-            // With its invite goes the way back in, and the last trace of its key.
-            change.execute("DELETE FROM invite WHERE account = ?1 AND used_by = ?2", which)?;
-            Ok(change.execute("DELETE FROM device WHERE account = ?1 AND hash = ?2", which)? > 0)
+        self.change(|change| revoke(change, account, device))
+    }
+
+    /// The same by another device of the account, if that is itself still listed.
+    pub fn revoke_by(
+        &mut self,
+        by: &DeviceHash,
+        account: &AccountName,
+        device: &DeviceHash,
+    ) -> Result<Result<bool, NotListed>, StoreError> {
+        self.change(|change| match lists(change, account, by)? {
+            true => revoke(change, account, device).map(Ok),
+            false => Ok(Err(NotListed)),
         })
     }
 
@@ -188,9 +213,7 @@ fn redeem(
         .query_row(query, params![token.as_bytes(), account.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((expires_day, used_by)) = found else { return Ok(Err(RedeemRefusal::Unknown)) };
-    let whose = params![account.as_str(), device.as_bytes()];
-    let query = "SELECT count(*) FROM device WHERE account = ?1 AND hash = ?2";
-    let is_listed = change.query_row(query, whose, |row| row.get::<_, u32>(0))? > 0;
+    let is_listed = lists(change, account, device)?;
     match used_by {
         Some(user) if user == *device.as_bytes() && is_listed => return Ok(Ok(())),
         Some(_) => return Ok(Err(RedeemRefusal::Used)),
@@ -207,6 +230,23 @@ fn redeem(
     let spend = "UPDATE invite SET used_by = ?2 WHERE token_hash = ?1";
     change.execute(spend, params![token.as_bytes(), device.as_bytes()])?;
     Ok(Ok(()))
+}
+
+fn revoke(change: &Transaction<'_>, account: &AccountName, device: &DeviceHash) -> rusqlite::Result<bool> {
+    if !lists(change, account, device)? {
+        return Ok(false);
+    }
+    let which = params![account.as_str(), device.as_bytes()];
+    // With its invite goes the way back in, and the last trace of its key.
+    change.execute("DELETE FROM invite WHERE account = ?1 AND (used_by = ?2 OR used_by IS NULL)", which)?;
+    change.execute("DELETE FROM device WHERE account = ?1 AND hash = ?2", which)?;
+    Ok(true)
+}
+
+fn lists(change: &Transaction<'_>, account: &AccountName, device: &DeviceHash) -> rusqlite::Result<bool> {
+    let query = "SELECT 1 FROM device WHERE account = ?1 AND hash = ?2";
+    let found = change.query_row(query, params![account.as_str(), device.as_bytes()], |_| Ok(())).optional()?;
+    Ok(found.is_some())
 }
 
 fn forget_old(change: &Transaction<'_>, today: Day) -> rusqlite::Result<()> {
@@ -285,10 +325,9 @@ mod tests {
         assert_eq!(store.invite(&alice(), &token(200), 1, TODAY).unwrap(), Err(TooManyInvites));
         let full = store.redeem(&alice(), &token(100), &device(100), TODAY).unwrap();
         assert_eq!(full, Err(RedeemRefusal::TooManyDevices));
-        assert!(store.revoke(&alice(), &device(0)).unwrap());
-        assert_eq!(store.redeem(&alice(), &token(100), &device(100), TODAY).unwrap(), Ok(()), "it was not spent");
+        assert_eq!(store.withdraw_invites(&alice(), TODAY).unwrap(), MAX_OPEN_INVITES as usize, "it was not spent");
         assert!(store.invite(&alice(), &token(200), 1, TODAY).unwrap().is_ok());
-        assert_eq!(store.withdraw_invites(&alice(), TODAY).unwrap(), MAX_OPEN_INVITES as usize);
+        assert_eq!(store.withdraw_invites(&alice(), TODAY).unwrap(), 1);
         assert_eq!(store.redeem(&alice(), &token(200), &device(1), TODAY).unwrap(), Err(RedeemRefusal::Unknown));
         let later = TODAY.plus(2);
         store.invite(&alice(), &token(201), 1, TODAY).unwrap().unwrap();
@@ -304,6 +343,41 @@ mod tests {
         assert!(!store.revoke(&alice(), &device(1)).unwrap());
         assert!(store.redeem(&alice(), &token(1), &device(1), TODAY).unwrap().is_err());
         assert!(store.devices(&alice()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn invites_that_were_open_when_a_device_was_revoked_open_nothing() {
+        let (_folder, mut store) = fresh();
+        for n in [1, 2, 3] {
+            store.invite_to_new(&alice(), &token(n), 7, TODAY).unwrap().unwrap();
+        }
+        store.invite_to_new(&name("bob"), &token(4), 7, TODAY).unwrap().unwrap();
+        store.redeem(&alice(), &token(1), &device(1), TODAY).unwrap().unwrap();
+        store.redeem(&alice(), &token(2), &device(2), TODAY).unwrap().unwrap();
+        assert!(!store.revoke(&alice(), &device(9)).unwrap());
+        assert_eq!(store.overview(TODAY).unwrap()[0].open_invites, 1, "nobody was revoked");
+        assert!(store.revoke(&alice(), &device(1)).unwrap());
+        let back = store.redeem(&alice(), &token(3), &device(3), TODAY).unwrap();
+        assert_eq!(back, Err(RedeemRefusal::Unknown), "the revoked device may have made it");
+        assert_eq!(store.redeem(&alice(), &token(2), &device(2), TODAY).unwrap(), Ok(()), "another device's stays");
+        assert_eq!(store.redeem(&name("bob"), &token(4), &device(4), TODAY).unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn a_device_that_is_not_listed_any_more_invites_and_revokes_nobody() {
+        let (_folder, mut store) = fresh();
+        for n in [1, 2] {
+            store.invite_to_new(&alice(), &token(n), 7, TODAY).unwrap().unwrap();
+            store.redeem(&alice(), &token(n), &device(n), TODAY).unwrap().unwrap();
+        }
+        assert!(store.invite_by(&device(1), &alice(), &token(3), 1, TODAY).unwrap().is_ok());
+        assert_eq!(store.revoke_by(&device(2), &alice(), &device(1)).unwrap(), Ok(true));
+        assert_eq!(store.invite_by(&device(1), &alice(), &token(4), 1, TODAY).unwrap(), Err(NotListed));
+        assert_eq!(store.revoke_by(&device(1), &alice(), &device(2)).unwrap(), Err(NotListed));
+        assert_eq!(store.overview(TODAY).unwrap()[0].open_invites, 0);
+        store.remove(&alice()).unwrap();
+        store.invite_to_new(&alice(), &token(5), 7, TODAY).unwrap().unwrap();
+        assert_eq!(store.invite_by(&device(2), &alice(), &token(6), 1, TODAY).unwrap(), Err(NotListed), "made anew");
     }
 
     #[test]

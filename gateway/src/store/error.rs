@@ -88,7 +88,7 @@ pub enum StoreError {
     },
     /// Asked to add an account that is there.
     #[error(
-        "there is an account {name} already; choose another name, or remove it first with `undertone-gateway user remove {name}`"
+        "there is an account {name} already; choose another name, or give this one a new password with `undertone-gateway user password {name}`"
     )]
     Exists {
         /// The name.

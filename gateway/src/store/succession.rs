@@ -1,9 +1,9 @@
 //! The operator's public key and the announcement of the next key in the store.
 
 use super::{Store, StoreError};
-use crate::core::{Announcement, OperatorKey, Succession};
+use crate::core::{Announcement, Succession};
 use rusqlite::{Row, params};
-use undertone_config::Pin;
+use undertone_config::{OperatorKey, Pin};
 
 impl Store {
     /// What phones and links are told of the gateway's keys.
@@ -56,7 +56,7 @@ fn succession(row: &Row<'_>) -> rusqlite::Result<Succession> {
         }
         (None, _) | (_, None) => None,
     };
-    Ok(Succession { operator: operator.map(OperatorKey::new), announcement })
+    Ok(Succession { operator: operator.map(OperatorKey::from_bytes), announcement })
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
         let domain = "gw.example".parse().unwrap();
         let mut store = Store::create(folder.path(), &domain).unwrap();
         assert_eq!(store.succession().unwrap(), Succession::default());
-        let (operator, next) = (OperatorKey::new([5; 32]), announcement(7));
+        let (operator, next) = (OperatorKey::from_bytes([5; 32]), announcement(7));
         store.set_operator(&operator).unwrap();
         store.announce(&next).unwrap();
         let mut store = Store::open(folder.path(), &domain).unwrap();
@@ -83,7 +83,7 @@ mod tests {
             assert!(refused.contains("8 or more"), "{refused}");
         }
         store.announce(&announcement(8)).unwrap();
-        store.set_operator(&OperatorKey::new([6; 32])).unwrap();
+        store.set_operator(&OperatorKey::from_bytes([6; 32])).unwrap();
         assert_eq!(store.succession().unwrap().announcement, None, "another operator did not announce it");
         assert_eq!(store.last_serial().unwrap(), 8);
     }

@@ -1,7 +1,7 @@
 //! Notices that the operator has changed the store while the gateway runs, and changes it for phones.
 
 use super::{Store, StoreError};
-use crate::core::errand::{Errand, Outcome};
+use crate::core::errand::{Errand, NotListed, Outcome};
 use crate::core::{Accounts, Day, Succession};
 use std::time::Duration;
 
@@ -39,22 +39,32 @@ impl AccountWatch {
     /// Carries an errand out. All accounts come with it if it may have changed them: a change of one's own is not seen
     /// by [`AccountWatch::look`].
     pub fn carry_out(&mut self, errand: Errand, today: Day) -> Result<(Outcome, Option<Accounts>), StoreError> {
+        let done = self.try_errand(errand, today);
+        if done.is_err() {
+            // It may have changed something before it failed: the next look tells.
+            self.seen = None;
+        }
+        done
+    }
+
+    fn try_errand(&mut self, errand: Errand, today: Day) -> Result<(Outcome, Option<Accounts>), StoreError> {
         match errand {
             Errand::Redeem { account, token, device } => {
                 let result = self.store.redeem(&account, &token, &device, today)?;
                 let accounts = result.is_ok().then(|| self.store.accounts()).transpose()?;
                 Ok((Outcome::Redeemed(result), accounts))
             }
-            Errand::Invite { account, token } => {
-                let over = self.store.invite(&account, &token, DEVICE_INVITE_DAYS, today)?;
-                Ok((Outcome::Invited(over.map(Day::start_unix_s)), None))
+            Errand::Invite { account, token, by } => {
+                let invited = self.store.invite_by(&by, &account, &token, DEVICE_INVITE_DAYS, today)?;
+                let invited = invited.map(|over| Outcome::Invited(over.map(Day::start_unix_s)));
+                Ok((invited.unwrap_or(Outcome::NotListed), None))
             }
             Errand::ListDevices { account } => Ok((Outcome::Devices(self.store.devices(&account)?), None)),
-            Errand::RevokeDevice { account, device } => {
-                let was_there = self.store.revoke(&account, &device)?;
-                let accounts = was_there.then(|| self.store.accounts()).transpose()?;
-                Ok((Outcome::Revoked(was_there), accounts))
-            }
+            Errand::RevokeDevice { account, device, by } => match self.store.revoke_by(&by, &account, &device)? {
+                Ok(true) => Ok((Outcome::Revoked(true), Some(self.store.accounts()?))),
+                Ok(false) => Ok((Outcome::Revoked(false), None)),
+                Err(NotListed) => Ok((Outcome::NotListed, None)),
+            },
         }
     }
 
@@ -69,6 +79,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::core::accounts::AccountName;
+    use crate::core::{DeviceHash, TokenHash};
+    use undertone_config::LinkToken;
 
     #[test]
     fn the_first_look_and_every_change_give_all_accounts() {
@@ -84,5 +96,24 @@ mod tests {
         assert!(watch.look().unwrap().is_none());
         other.remove(&alice).unwrap();
         assert!(watch.look().unwrap().unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn what_an_errand_changed_before_it_failed_is_seen_at_the_next_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let domain = "gw.example".parse().unwrap();
+        let mut other = Store::create(folder.path(), &domain).unwrap();
+        let mut watch = AccountWatch::new(Store::open(folder.path(), &domain).unwrap());
+        let (alice, today) = (AccountName::parse("alice").unwrap(), Day::from_number(20_000));
+        let (token, device) = (TokenHash::of(&LinkToken::new([1; 32])), DeviceHash::of_key(&[1]));
+        other.invite_to_new(&alice, &token, 7, today).unwrap().unwrap();
+        watch.look().unwrap();
+        let damage = |sql| watch.store.connection.execute_batch(sql).unwrap();
+        damage("INSERT INTO account (name) VALUES ('NOT A NAME')");
+        let errand = Errand::Redeem { account: alice.clone(), token, device };
+        assert!(watch.carry_out(errand, today).is_err());
+        watch.store.connection.execute_batch("DELETE FROM account WHERE name = 'NOT A NAME'").unwrap();
+        assert_eq!(other.devices(&alice).unwrap().len(), 1, "it is let in");
+        assert!(watch.look().unwrap().unwrap().0.lists(&alice, &device));
     }
 }

@@ -7,7 +7,7 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signatur
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -125,6 +125,21 @@ impl Gateway {
 }
 
 impl Running {
+    /// Whether these octets are anywhere in what the program has written to its memory.
+    pub fn memory_holds(&self, octets: &[u8]) -> bool {
+        let process = format!("/proc/{}", self.child.id());
+        let maps = std::fs::read_to_string(format!("{process}/maps")).unwrap();
+        let mut memory = std::fs::File::open(format!("{process}/mem")).unwrap();
+        maps.lines().filter(|line| line.contains(" rw")).any(|line| {
+            let bounds = line.split(' ').next().unwrap().split('-').map(|text| u64::from_str_radix(text, 16).unwrap());
+            let bounds: Vec<u64> = bounds.collect();
+            let mut block = vec![0; usize::try_from(bounds[1] - bounds[0]).unwrap()];
+            memory.seek(SeekFrom::Start(bounds[0])).unwrap();
+            // What has gone since it was listed holds nothing.
+            memory.read_exact(&mut block).is_ok() && block.windows(octets.len()).any(|window| window == octets)
+        })
+    }
+
     pub fn connect(&self) -> Phone {
         self.handshake(&[&rustls::version::TLS13], b"sip/2").unwrap()
     }

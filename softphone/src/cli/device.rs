@@ -199,8 +199,9 @@ fn revoke(arguments: &Arguments, desk: &mut Desk, prefix: &str, yes: bool) -> Re
         say("Revoked: this device is let in no more. Its files stay until you delete them.");
     } else {
         say(
-            "Revoked: its calls have ended and it is let in no more. If it was lost or stolen, also make a new identity \
-             with `undertone identity reset`, because the old one may be on it.",
+            "Revoked: its calls have ended and it is let in no more. Links to this account that nobody has used yet open \
+             nothing any more. If it was lost or stolen, also look whether `undertone device list` shows only devices of \
+             yours, and make a new identity with `undertone identity reset`, because the old one may be on it.",
         );
     }
     Ok(())

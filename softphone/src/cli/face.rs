@@ -86,6 +86,7 @@ impl Face {
             Trouble::GatewayNotFound
             | Trouble::GatewayUnreachable
             | Trouble::ConnectionLost
+            | Trouble::TooManyPhones
             | Trouble::GatewayRefused => false,
         };
         let waits = matches!(self.purpose, Purpose::Listen | Purpose::Echo);

@@ -25,7 +25,7 @@ use super::today::last_day;
 use super::{Failure, link_argument, passphrase, say, warn};
 use crate::core::contacts::ContactChange;
 use crate::core::errand::Problem;
-use crate::core::event::Event;
+use crate::core::event::{Event, Trouble};
 use crate::keeping::contacts_file::ContactsFile;
 use crate::keeping::device_key::DEVICE_KEY_FILE;
 use crate::keeping::error::KeptError;
@@ -197,13 +197,26 @@ fn not_joined(error: ErrandError, link: &JoinLink, pending: PendingJoin) -> Fail
             pending.leave();
             error.into()
         }
-        ErrandError::Problem(Problem::Lost | Problem::NotNow | Problem::Unreadable) | ErrandError::NotKept(_) => {
-            error.into()
-        }
-        ErrandError::Problem(Problem::Refused(_) | Problem::Declined { .. } | Problem::NoSuchDevice) => {
+        ErrandError::Problem(Problem::Refused(
+            Trouble::InviteUsed
+            | Trouble::InviteExpired
+            | Trouble::InviteUnknown
+            | Trouble::TooManyDevices
+            | Trouble::DeviceNotAllowed,
+        )) => {
             pending.give_up();
             error.into()
         }
+        // Anything else may have been said after the token was spent for this key.
+        ErrandError::Problem(
+            Problem::Refused(_)
+            | Problem::Declined { .. }
+            | Problem::NoSuchDevice
+            | Problem::Lost
+            | Problem::NotNow
+            | Problem::Unreadable,
+        )
+        | ErrandError::NotKept(_) => error.into(),
     }
 }
 
@@ -324,7 +337,10 @@ mod tests {
         for (error, stays) in [
             (ErrandError::Problem(Problem::Lost), true),
             (ErrandError::Problem(Problem::NotNow), true),
-            (ErrandError::Problem(Problem::Refused(crate::core::event::Trouble::InviteUsed)), false),
+            (ErrandError::Problem(Problem::Refused(Trouble::TooManyPhones)), true),
+            (ErrandError::Problem(Problem::Refused(Trouble::GatewayRefused)), true),
+            (ErrandError::Problem(Problem::Refused(Trouble::InviteUsed)), false),
+            (ErrandError::Problem(Problem::Refused(Trouble::DeviceNotAllowed)), false),
             (ErrandError::Connect(ConnectError::WrongPin), false),
             (ErrandError::Connect(ConnectError::CertificateExpired), false),
         ] {

@@ -264,7 +264,9 @@ impl<R: RngCore> Errand<R> {
         use user_agent::Event as Told;
         match event {
             Told::Response { transaction, response } if self.requested == Some(transaction) => {
-                self.hear_announcement(&response.headers);
+                if (200..300).contains(&response.status) {
+                    self.hear_announcement(&response.headers);
+                }
                 self.registration.handle_response(&response, now);
             }
             Told::Response { transaction, response } if self.stage == Stage::Asking(transaction) => {

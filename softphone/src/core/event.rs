@@ -254,6 +254,8 @@ pub enum Trouble {
     InviteUnknown,
     /// The account has as many devices as it may have.
     TooManyDevices,
+    /// As many phones are signed in to the account as may be at once.
+    TooManyPhones,
     /// The gateway answered that it cannot serve this phone now.
     GatewayRefused,
 }
@@ -451,7 +453,10 @@ impl Trouble {
             Self::InviteUnknown => "the gateway does not know this link: ask for a new one.",
             Self::TooManyDevices => {
                 "this account has as many devices as it may have: remove one first (`undertone device revoke` on another \
-                 of your devices)."
+                 of your devices), then ask for a new link."
+            }
+            Self::TooManyPhones => {
+                "as many phones are signed in to this account as may be at once: switch one of them off, then try again."
             }
             Self::GatewayRefused => "the gateway cannot serve this phone now.",
         }
