@@ -5,6 +5,9 @@
 mod calls;
 mod forgery;
 mod injection;
+mod relay;
+#[path = "../relay_world/mod.rs"]
+mod relay_world;
 mod sign_in;
 #[path = "../world/mod.rs"]
 mod world;
