@@ -5,6 +5,9 @@
 mod calls;
 mod forgery;
 mod injection;
+mod live;
+#[path = "../program/mod.rs"]
+mod program;
 mod relay;
 #[path = "../relay_world/mod.rs"]
 mod relay_world;
