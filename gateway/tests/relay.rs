@@ -3,29 +3,20 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unsafe_code)]
 
+mod relay_world;
+
 use proptest::prelude::*;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
+use relay_world::{ALICE, BOB, DTLS, RELAY, RTP, STRANGER, World, addr, check};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-use stun_types::attribute::{AttributeType, RawAttribute, XorMappedAddress};
-use stun_types::message::{
-    BINDING, IntegrityAlgorithm, Message, MessageClass, MessageType, MessageWrite, MessageWriteExt, MessageWriteVec,
-    ShortTermCredentials, TransactionId,
-};
+use std::time::Duration;
+use stun_types::attribute::{AttributeType, XorMappedAddress};
+use stun_types::message::{BINDING, Message, MessageClass, ShortTermCredentials, TransactionId};
 use undertone_gateway::core::relay::{
-    ADDRESS_KEPT, DropCause, HOLD_TIME, LEG_BYTES_PER_S, LegCredentials, MAX_DATAGRAM_LEN, MAX_HELD_PER_LEG, Relay,
-    RelayAction, RelayCommand, RelayEvent, SILENCE, Side, SlotId, SlotNumbers,
+    ADDRESS_KEPT, DropCause, HOLD_TIME, LEG_BYTES_PER_S, LegCredentials, MAX_DATAGRAM_LEN, MAX_HELD_PER_LEG,
+    RelayAction, RelayCommand, RelayEvent, SILENCE, Side,
 };
-
-const ALICE: &str = "192.0.2.1:4000";
-const BOB: &str = "198.51.100.2:5000";
-const STRANGER: &str = "203.0.113.66:666";
-const RELAY: &str = "203.0.113.5:40000";
-const DTLS: [u8; 3] = [22, 0xfe, 0xfd];
-const RTP: [u8; 3] = [0x80, 0x60, 1];
 
 #[test]
 fn whoever_sends_first_without_a_check_is_a_stranger_and_gets_nothing() {
@@ -391,98 +382,6 @@ fn stun_like() -> impl Strategy<Value = Vec<u8>> {
             bytes
         },
     )
-}
-
-struct World {
-    relay: Relay,
-    numbers: SlotNumbers,
-    rng: ChaCha20Rng,
-    slot: SlotId,
-    caller: LegCredentials,
-    callee: LegCredentials,
-    start: Instant,
-    now: Instant,
-    sent: Vec<(SocketAddr, Vec<u8>)>,
-}
-
-impl World {
-    fn new() -> Self {
-        Self::with_calls(4)
-    }
-
-    fn with_calls(calls: u32) -> Self {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let mut numbers = SlotNumbers::new(calls);
-        let mut relay = Relay::new(calls, vec![addr(RELAY)], &mut rng);
-        let (slot, now) = (numbers.allocate().unwrap(), Instant::now());
-        let [caller, callee] = [LegCredentials::draw(&mut rng), LegCredentials::draw(&mut rng)];
-        relay.handle_command(RelayCommand::Open { slot, legs: [caller.duplicate(), callee.duplicate()] }, now);
-        Self { relay, numbers, rng, slot, caller, callee, start: now, now, sent: vec![] }
-    }
-
-    fn open(&mut self) -> (SlotId, [LegCredentials; 2]) {
-        let slot = self.numbers.allocate().unwrap();
-        let legs = [LegCredentials::draw(&mut self.rng), LegCredentials::draw(&mut self.rng)];
-        let copy = [legs[0].duplicate(), legs[1].duplicate()];
-        self.relay.handle_command(RelayCommand::Open { slot, legs: copy }, self.now);
-        (slot, legs)
-    }
-
-    fn close(&mut self, slot: SlotId) {
-        self.relay.handle_command(RelayCommand::Close { slot }, self.now);
-        self.numbers.release(slot);
-    }
-
-    fn admit_both(&mut self) {
-        self.admit(Side::Caller, ALICE, 1);
-        self.admit(Side::Callee, BOB, 2);
-    }
-
-    fn admit(&mut self, side: Side, from: &str, transaction: u128) {
-        let credentials = match side {
-            Side::Caller => &self.caller,
-            Side::Callee => &self.callee,
-        };
-        let request = check(credentials.ufrag(), credentials.password(), transaction);
-        self.send(from, &request);
-        assert_eq!(self.taken().len(), 1, "admitted and answered");
-    }
-
-    fn send(&mut self, from: &str, bytes: &[u8]) {
-        let from = addr(from);
-        let mut buffer = bytes.to_vec();
-        match self.relay.handle_datagram(from, &mut buffer, self.now) {
-            RelayAction::Forward { to } => self.sent.push((to, buffer)),
-            RelayAction::Reply { len } => self.sent.push((from, buffer[..len].to_vec())),
-            RelayAction::Drop => {}
-        }
-        let mut held = [0; MAX_DATAGRAM_LEN];
-        while let Some((len, to)) = self.relay.take_held(&mut held) {
-            self.sent.push((to, held[..len].to_vec()));
-        }
-    }
-
-    fn taken(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
-        std::mem::take(&mut self.sent)
-    }
-}
-
-fn check(ufrag: &str, password: &str, transaction: u128) -> Vec<u8> {
-    let kind = MessageType::from_class_method(MessageClass::Request, BINDING);
-    let mut check = Message::builder(kind, TransactionId::from(transaction), MessageWriteVec::new());
-    let username = format!("{ufrag}:phonefrag");
-    check.add_attribute(&RawAttribute::new(AttributeType::new(0x0006), username.as_bytes())).unwrap();
-    check.add_attribute(&RawAttribute::new(AttributeType::new(0x0024), &[0x6e, 0, 1, 0xff])).unwrap();
-    check.add_attribute(&RawAttribute::new(AttributeType::new(0x802a), &[1, 2, 3, 4, 5, 6, 7, 8])).unwrap();
-    check.add_attribute(&RawAttribute::new(AttributeType::new(0x0025), &[])).unwrap();
-    let key = ShortTermCredentials::new(password.to_owned()).make_key();
-    check.add_message_integrity_with_key(&key, IntegrityAlgorithm::Sha1).unwrap();
-    check.add_fingerprint().unwrap();
-    check.finish()
-}
-
-fn addr(text: &str) -> SocketAddr {
-    text.parse().unwrap()
 }
 
 thread_local! {

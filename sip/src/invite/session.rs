@@ -302,8 +302,8 @@ impl Session {
     }
 }
 
-/// The body if it is SDP.
+/// The body if it is SDP, and not compressed.
 pub(super) fn sdp_of(headers: &Headers, body: Vec<u8>) -> Option<Vec<u8>> {
     let is_sdp = headers.content_type().as_deref() == Some(compose::SDP);
-    (is_sdp && !body.is_empty()).then_some(body)
+    (is_sdp && !headers.is_encoded() && !body.is_empty()).then_some(body)
 }

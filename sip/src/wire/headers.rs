@@ -187,6 +187,11 @@ impl Headers {
         Some(essence.split_ascii_whitespace().collect::<String>().to_ascii_lowercase())
     }
 
+    /// Whether the body is compressed or otherwise not what its type says (`Content-Encoding`, RFC 3261 §20.12).
+    pub fn is_encoded(&self) -> bool {
+        self.values(&HeaderName::ContentEncoding).any(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+    }
+
     /// The delta-seconds a value starts with.
     fn seconds(&self, name: &HeaderName) -> Option<u32> {
         let value = trim(self.get(name)?);

@@ -61,22 +61,17 @@ fn check_extensions(request: &Request) -> Result<(), Refusal> {
 
 fn check_body(request: &Request) -> Result<(), Refusal> {
     let wants_sdp = matches!(request.method, Method::Invite | Method::Update);
+    let is_read = wants_sdp || matches!(request.method, Method::Message);
+    if is_read && !request.body.is_empty() && request.headers.is_encoded() {
+        let header = Some((HeaderName::AcceptEncoding, "identity".to_owned()));
+        return Err(Refusal { status: 415, reason: "Unsupported Content Encoding", header });
+    }
     if !wants_sdp {
         return Ok(());
     }
-    if !request.body.is_empty() {
-        let encoded = request
-            .headers
-            .values(&HeaderName::ContentEncoding)
-            .any(|encoding| !encoding.eq_ignore_ascii_case("identity"));
-        if encoded {
-            let header = Some((HeaderName::AcceptEncoding, "identity".to_owned()));
-            return Err(Refusal { status: 415, reason: "Unsupported Content Encoding", header });
-        }
-        if request.headers.content_type().as_deref() != Some("application/sdp") {
-            let header = Some((HeaderName::Accept, "application/sdp".to_owned()));
-            return Err(Refusal { status: 415, reason: "Unsupported Media Type", header });
-        }
+    if !request.body.is_empty() && request.headers.content_type().as_deref() != Some("application/sdp") {
+        let header = Some((HeaderName::Accept, "application/sdp".to_owned()));
+        return Err(Refusal { status: 415, reason: "Unsupported Media Type", header });
     }
     // The answer is SDP; a caller that does not accept it cannot be answered (RFC 4475 §3.3.15).
     if request.headers.get(&HeaderName::Accept).is_some() && !accepts_sdp(request) {

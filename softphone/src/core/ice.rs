@@ -36,6 +36,9 @@ const CHECKING_TIME: Duration = Duration::from_secs(8);
 const CONSENT_INTERVAL: Duration = Duration::from_secs(5);
 /// RFC 7675 §5.1: consent expires this long after the last valid answer; then nothing more may be sent.
 const CONSENT_TIME: Duration = Duration::from_secs(30);
+/// Sound comes every 20 ms; when nothing came for this long, the network may have given the phone another address (a
+/// NAT that rebinds), which the relay learns only by a check. So one is sent at once, and again after twice the pause.
+const QUIET_TIME: Duration = Duration::from_millis(200);
 /// A relay has one address per family; more than two of each family is an attempt to make the phone a packet cannon.
 pub const MAX_CANDIDATES: usize = 4;
 /// Checks whose answers are still waited for: eight rounds of checks to each of [`MAX_CANDIDATES`].
@@ -109,6 +112,7 @@ pub struct IceClient {
     tie_breaker: u64,
     state: State,
     selected: Option<SocketAddr>,
+    quiet: Option<Quiet>,
     validated: BTreeSet<SocketAddr>,
     checks: Vec<Check>,
     outstanding: VecDeque<Sent>,
@@ -127,6 +131,13 @@ enum State {
     Checking { until: Instant },
     Connected { next_check: Instant, consent_until: Instant },
     Over,
+}
+
+/// When the path counts as quiet, and the pause until then.
+#[derive(Clone, Copy)]
+struct Quiet {
+    at: Instant,
+    pause: Duration,
 }
 
 struct Check {
@@ -182,6 +193,7 @@ impl IceClient {
             tie_breaker: rng.next_u64(),
             state: State::Checking { until: now + CHECKING_TIME },
             selected: None,
+            quiet: None,
             validated: BTreeSet::new(),
             checks: checks(&candidates, now),
             outstanding: VecDeque::new(),
@@ -243,6 +255,11 @@ impl IceClient {
         }
     }
 
+    /// Something of the other side's has arrived from a validated address: the path carries.
+    pub fn handle_sign_of_life(&mut self, now: Instant) {
+        self.quiet = Some(Quiet { at: now + QUIET_TIME, pause: QUIET_TIME });
+    }
+
     /// Sends what is due and notices what has expired.
     pub fn handle_timeout(&mut self, rng: &mut impl RngCore, now: Instant) {
         match self.state {
@@ -254,7 +271,8 @@ impl IceClient {
                 self.state = State::Connected { next_check, consent_until };
                 self.check_selected(rng, now);
             }
-            State::Connected { .. } | State::Over => {}
+            State::Connected { .. } => self.check_if_quiet(rng, now),
+            State::Over => {}
         }
     }
 
@@ -262,7 +280,10 @@ impl IceClient {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Checking { until } => Some(self.checks.iter().map(|check| check.next).fold(until, Instant::min)),
-            State::Connected { next_check, consent_until } => Some(next_check.min(consent_until)),
+            State::Connected { next_check, consent_until } => {
+                let quiet_at = self.quiet.map_or(next_check, |quiet| quiet.at);
+                Some(next_check.min(consent_until).min(quiet_at))
+            }
             State::Over => None,
         }
     }
@@ -270,6 +291,14 @@ impl IceClient {
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Checks ever less often until the checks for consent are as frequent.
+    fn check_if_quiet(&mut self, rng: &mut impl RngCore, now: Instant) {
+        let Some(Quiet { pause, .. }) = self.quiet.filter(|quiet| now >= quiet.at) else { return };
+        let pause = pause * 2;
+        self.quiet = (pause < CONSENT_INTERVAL).then_some(Quiet { at: now + pause, pause });
+        self.check_selected(rng, now);
     }
 
     fn handle_answer(&mut self, from: SocketAddr, message: &Message<'_>, rng: &mut impl RngCore, now: Instant) {
@@ -532,6 +561,24 @@ mod tests {
         assert!(gaps.iter().all(|gap| (4000..=6010).contains(&gap.as_millis())), "{gaps:?}");
         assert!(gaps.iter().any(|gap| *gap != gaps[0]), "jittered");
         assert!(test.ice.selected().is_some());
+    }
+
+    #[test]
+    fn a_path_on_which_sound_stops_is_checked_within_a_fifth_of_a_second_and_then_ever_less_often() {
+        let mut test = Bench::connected();
+        test.sent();
+        for _ in 0..50 {
+            test.ice.handle_sign_of_life(test.now);
+            test.advance(Duration::from_millis(20));
+        }
+        assert!(test.sent().is_empty(), "nothing more than usual while sound comes");
+        let stopped = test.elapsed();
+        let mut asked = Vec::new();
+        while test.elapsed() < stopped + Duration::from_millis(2_990) {
+            asked.extend(test.sent().iter().map(|_| (test.elapsed() - stopped).as_millis()));
+            test.advance(Duration::from_millis(10));
+        }
+        assert_eq!(asked, [180, 580, 1_380, 2_980], "since the last sound 20 ms earlier: 200, 400, 800 and 1600 ms");
     }
 
     #[test]

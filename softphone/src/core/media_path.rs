@@ -180,7 +180,9 @@ impl<R: RngCore> MediaPath<R> {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Road::Ice(ice) = &mut self.road {
+        if let Road::Ice(ice) = &mut self.road
+            && !matches!(self.stage, Stage::Over)
+        {
             ice.handle_timeout(&mut self.rng, now);
         }
         self.drain_ice(now);
@@ -249,6 +251,11 @@ impl<R: RngCore> MediaPath<R> {
             Road::Fixed(remote) => *remote == from,
             Road::Ice(ice) => ice.is_validated(from),
         };
+        if let Road::Ice(ice) = &mut self.road
+            && admitted
+        {
+            ice.handle_sign_of_life(now);
+        }
         match &mut self.stage {
             Stage::Running(session) if admitted => {
                 remember(&mut self.addresses, from);

@@ -117,6 +117,15 @@ impl World {
         self.stations[id.0].rebind(id);
     }
 
+    /// Somebody sends the relay a datagram as if it came from `from`; how many the relay sends for it.
+    pub fn inject(&mut self, from: SocketAddr, bytes: &[u8]) -> usize {
+        let datagram = Datagram { from, to: RELAY, bytes: bytes.to_vec() };
+        let sent = self.site.handle_datagram(datagram, self.now);
+        let count = sent.len();
+        sent.into_iter().for_each(|datagram| self.carry(datagram));
+        count
+    }
+
     /// The station's connections to the gateway break.
     pub fn break_signalling(&mut self, id: StationId, how: Break) {
         for name in self.links.of(id) {
