@@ -21,7 +21,7 @@ const MEMORY_PER_CONNECTION: u64 = 256 * 1024;
 const MEMORY_PER_CALL: u64 = 64 * 1024;
 
 /// Octets of private memory that a gateway for so many calls may have. Every table of it is bounded, so reaching this
-/// is a fault: the process ends before the machine does.
+/// is a fault: the process ends rather than grow on.
 #[must_use]
 pub fn memory_limit(max_calls: u32) -> u64 {
     let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
@@ -49,9 +49,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_limit_grows_with_the_calls_and_stays_below_a_small_servers_memory() {
+    fn the_memory_limit_grows_with_the_calls_and_fits_all_connections_at_their_largest() {
         let small = memory_limit(500);
         assert_eq!(memory_limit(1_500) - small, 1_000 * MEMORY_PER_CALL);
-        assert!(small > MAX_CONNECTIONS as u64 * 160 * 1024, "all connections at their largest fit");
+        assert!(small > MAX_CONNECTIONS as u64 * 160 * 1024, "two messages of 80 KB on each");
     }
 }
