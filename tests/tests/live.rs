@@ -65,6 +65,9 @@ fn speech_arrives_both_ways_encrypted_and_each_phone_saw_only_the_gateway() {
     for log in ["alice.log", "bob.log"] {
         assert_eq!(peers(&at(log)).unwrap(), gateway_only.into_iter().collect(), "{log}");
     }
+    // The gateway carried all of it confined.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).unwrap();
+    assert!(status.contains("Seccomp:\t2") && status.contains("NoNewPrivs:\t1"), "{status}");
     // Nothing of the call is on the gateway's output, and nothing but accounts in its folder.
     let said = { gateway }.process.said().join("\n");
     assert!(!said.contains("alice") && !said.contains("bob"), "{said}");

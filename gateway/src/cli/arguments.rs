@@ -1,6 +1,7 @@
 //! The command line, as the operator types it.
 
 use super::Failure;
+use crate::confinement::attempt::Attempt;
 use crate::core::succession::MAX_SERIAL;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -67,6 +68,8 @@ pub enum Task {
         #[command(subcommand)]
         task: NextKeyTask,
     },
+    /// Try to break out of the gateway's confinement and tell how each attempt ends
+    Doctor(Doctor),
     /// Run the gateway until it is stopped (Ctrl-C or SIGTERM ends calls properly)
     Serve(Serve),
 }
@@ -211,12 +214,26 @@ pub enum NextKeyTask {
     Use,
 }
 
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Make every forbidden attempt in a process confined like the gateway; code 0 only if all are denied
+    #[arg(long, required = true)]
+    pub confinement: bool,
+    /// Make this one attempt in this process
+    #[arg(long, hide = true)]
+    pub attempt: Option<Attempt>,
+}
+
 /// Options of `serve`.
 #[derive(Debug, Args)]
 pub struct Serve {
     /// For development only: also take unencrypted SIP over TCP on this loopback address
     #[arg(long, value_name = "IP:PORT")]
     pub insecure_loopback_signalling: Option<SocketAddr>,
+    /// Start also where the system cannot confine the gateway; a warning says what is lost
+    #[arg(long)]
+    pub allow_unconfined: bool,
 }
 
 impl Arguments {

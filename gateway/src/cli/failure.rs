@@ -1,5 +1,6 @@
 //! What ends a command early; always one sentence and exit code 2.
 
+use crate::confinement::ConfinementError;
 use crate::core::accounts::AccountNameError;
 use crate::net::ServeError;
 use crate::store::StoreError;
@@ -23,6 +24,22 @@ pub enum Failure {
     /// The gateway cannot run.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The gateway cannot be confined.
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
+    /// The doctor found a way out.
+    #[error(
+        "the gateway's confinement does not hold here: of the attempts {possible} were possible and {unclear} failed for another reason; use Linux 5.13 or newer with Landlock and seccomp, and report this as a defect if it is"
+    )]
+    Unconfined {
+        /// Attempts that worked.
+        possible: usize,
+        /// Attempts that prove nothing.
+        unclear: usize,
+    },
+    /// The doctor could not try.
+    #[error("the confinement could not be tried ({0}); close some programs and try again")]
+    Doctor(#[source] io::Error),
     /// The name given is none.
     #[error(transparent)]
     Name(#[from] AccountNameError),

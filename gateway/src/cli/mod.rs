@@ -3,6 +3,7 @@
 pub mod arguments;
 mod certificate;
 mod device;
+mod doctor;
 mod failure;
 mod gateway_address;
 mod init;
@@ -45,6 +46,7 @@ fn run_task(arguments: &Arguments) -> Result<(), Failure> {
         Task::Certificate { task } => certificate::run(arguments, task),
         Task::OperatorKey { task } => operator_key::run(arguments, task),
         Task::NextKey { task } => next_key::run(arguments, task),
+        Task::Doctor(wanted) => doctor::run(arguments, wanted),
         Task::Serve(wanted) => serve::run(arguments, wanted),
     }
 }

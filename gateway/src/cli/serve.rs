@@ -2,6 +2,7 @@
 
 use super::arguments::{Arguments, Serve};
 use super::{Failure, load_config, say};
+use crate::confinement::{Confinement, memory_limit};
 use crate::net::{self, Ready, ServeError, Served};
 use crate::store::Store;
 use crate::tls::TlsIdentity;
@@ -22,7 +23,13 @@ pub(super) fn run(arguments: &Arguments, wanted: &Serve) -> Result<(), Failure> 
     let store = Store::open(&config.state_folder, &config.domain)?;
     start_log();
     let pin = identity.pin;
-    let served = Served { config, identity, store, insecure: wanted.insecure_loopback_signalling };
+    let confinement = Confinement {
+        state_folder: config.state_folder.clone(),
+        memory: memory_limit(config.relay.max_calls),
+        may_lack_parts: wanted.allow_unconfined,
+        hands_over: true,
+    };
+    let served = Served { config, identity, store, insecure: wanted.insecure_loopback_signalling, confinement };
     let json = arguments.json;
     net::serve(served, |ready| {
         // A gateway whose output is closed runs on; its operator has other ways to see that it does.

@@ -1,5 +1,6 @@
 //! Why the gateway cannot run, each as one sentence that says what to do.
 
+use crate::confinement::ConfinementError;
 use crate::store::StoreError;
 use std::io;
 use std::net::SocketAddr;
@@ -59,6 +60,9 @@ pub enum ServeError {
     /// The accounts cannot be read at the start.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The process cannot be confined.
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
     /// The relay's thread ended.
     #[error("the relay has stopped, so no sound can be carried; start the gateway again and report this as a defect")]
     RelayStopped,

@@ -8,6 +8,7 @@ use super::listener::Reception;
 use super::relay_thread::{RelayHandle, RelaySockets};
 use super::sockets;
 use super::store_thread::StoreHandle;
+use crate::confinement::Confinement;
 use crate::core::Gateway;
 use crate::core::relay::Relay;
 use crate::core::settings::{RelayAddresses, Settings};
@@ -16,6 +17,7 @@ use crate::tls::TlsIdentity;
 use rand_core::{OsRng, TryRngCore};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZero;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -38,6 +40,8 @@ pub struct Served {
     pub store: Store,
     /// Also listen here without encryption; must be a loopback address.
     pub insecure: Option<SocketAddr>,
+    /// What the process keeps of the system once everything is open.
+    pub confinement: Confinement,
 }
 
 /// Where a running gateway listens, with the ports it really has.
@@ -58,7 +62,10 @@ pub fn serve(served: Served, on_ready: impl FnOnce(&Ready)) -> Result<(), ServeE
     }
     sockets::allow_many();
     let sockets = Sockets::open(&served.config, served.insecure)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Read now: a container's share of the machine is in a file that is out of reach afterwards.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    served.confinement.enter()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     runtime.block_on(run(served, sockets, on_ready))
 }
 
@@ -93,7 +100,7 @@ impl Sockets {
 }
 
 async fn run(served: Served, sockets: Sockets, on_ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
-    let Served { config, identity, store, insecure: _ } = served;
+    let Served { config, identity, store, insecure: _, confinement: _ } = served;
     let ready = sockets.ready()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (core_inputs, inputs) = mpsc::channel(MAX_WAITING_INPUTS);

@@ -100,17 +100,7 @@ impl Gateway {
     }
 
     pub fn serve(&self, arguments: &[&str]) -> Running {
-        let mut child = command(&self.config(), &["serve", "--json"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(ready["event"], "ready");
-        Running { child, ready }
+        Running::start(command(&self.config(), &["serve", "--json"]).args(arguments).stderr(Stdio::inherit()))
     }
 
     /// With one change to the configuration `serve` must refuse to start.
@@ -125,6 +115,16 @@ impl Gateway {
 }
 
 impl Running {
+    /// Waits until it serves.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["event"], "ready");
+        Self { child, ready }
+    }
+
     /// Whether these octets are anywhere in what the program has written to its memory.
     pub fn memory_holds(&self, octets: &[u8]) -> bool {
         let process = format!("/proc/{}", self.child.id());
@@ -149,7 +149,7 @@ impl Running {
         let certificate = CertificateParams::new(vec![]).unwrap().self_signed(device).unwrap().der().clone();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(device.serialize_der()));
         let config = client(&[&rustls::version::TLS13]).with_client_auth_cert(vec![certificate], key).unwrap();
-        self.start(config, b"sip/2").unwrap()
+        self.shake_hands(config, b"sip/2").unwrap()
     }
 
     pub fn handshake(
@@ -157,10 +157,10 @@ impl Running {
         versions: &[&'static rustls::SupportedProtocolVersion],
         alpn: &[u8],
     ) -> Result<Phone, std::io::Error> {
-        self.start(client(versions).with_no_client_auth(), alpn)
+        self.shake_hands(client(versions).with_no_client_auth(), alpn)
     }
 
-    fn start(&self, mut config: ClientConfig, alpn: &[u8]) -> Result<Phone, std::io::Error> {
+    fn shake_hands(&self, mut config: ClientConfig, alpn: &[u8]) -> Result<Phone, std::io::Error> {
         config.alpn_protocols = vec![alpn.to_vec()];
         let name = ServerName::try_from("localhost").unwrap();
         let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
