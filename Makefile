@@ -2,8 +2,12 @@
 SHELL := /bin/bash
 SECONDS ?= 60
 MIC ?= 0
+ATTACKS = -p undertone-gateway -p undertone-tests --test attacks
+# What else is there about bad input, limits and strangers.
+ATTACKED = -p undertone-gateway -p undertone-tests --test sign_in --test joining --test calls --test hiding \
+  --test relay --test bad_input --test privacy --test torture
 
-.PHONY: help demo test build audit fuzz bench model mutants packages-build packages-sound packages-peers packages-model
+.PHONY: help demo test attack build audit fuzz bench model mutants packages-build packages-sound packages-peers packages-model
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +26,12 @@ test: packages-build packages-sound packages-peers ## Format, lints and all test
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --workspace; \
 	  else cargo test --locked --workspace --exclude undertone-tests && \
 	  cargo test --locked -p undertone-tests -- --test-threads=1; fi
+
+attack: packages-build ## Attack gateway, relay and calls as strangers and account holders would, and print the counts
+	cargo build --locked --workspace --bins
+	if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --locked $(ATTACKS) --success-output immediate && cargo nextest run --locked $(ATTACKED); \
+	  else cargo test --locked $(ATTACKS) -- --nocapture && cargo test --locked $(ATTACKED) -- --test-threads=1; fi
 
 audit: ## Check licences, banned crates, sources and (where reachable) advisories
 	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

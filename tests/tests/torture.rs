@@ -17,8 +17,9 @@ use undertone_tests::live::{DOMAIN, Gateway};
 
 /// Longest wait for an answer on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A request sent after a message that swallows it is not answered by then.
-const SWALLOWED: Duration = Duration::from_secs(1);
+/// A request sent after a message that swallows it is not answered by then. Longer than the second that the gateway
+/// waits for a last answer before it hangs up.
+const SWALLOWED: Duration = Duration::from_secs(2);
 
 /// What becomes of a message, seen from the other end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -10,6 +10,7 @@
 //!      ▼
 //!   Unreachable                   restart(): Checking anew, the old path stays in use until the new one answers
 //! ```
+//! Where sound has come and stops, the path is checked at once: the network may have given the phone another address.
 //! Each transmission is a check of its own with a fresh transaction id (a relay that is ice-lite answers each from
 //! scratch), so an answer tells the round trip exactly, however often a check was repeated.
 
