@@ -19,7 +19,7 @@ use time::Date;
 use undertone_config::AccountAddress;
 use undertone_media::dtls;
 use undertone_media::verify::ring_ticket::{self, OpenedTicket, RING_TICKET_LEN, RingOffer, Voucher};
-use undertone_media::verify::{AddressHash, InviteToken, Role};
+use undertone_media::verify::{AddressHash, IdentityPublic, InviteToken, Role};
 use undertone_sip::sdp::Description;
 use undertone_sip::user_agent::{FlowId, SessionId};
 use undertone_sip::wire::{NameAddr, Request, reason_phrase};
@@ -211,6 +211,9 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
     match vouched {
         Some(OpenedTicket { voucher: Voucher::Link(index), caller }) => {
             let link = contacts.links().get(index).filter(|link| !link.is_expired(today));
+            if link.is_some() && is_known_by_another_key(contacts, &from, &caller) {
+                return Some(stranger(contacts, from, vouched));
+            }
             if let Some(link) = link {
                 let is_good = link.is_good_for(&caller, today);
                 let standing = if is_good { Standing::ByOurLink(link.id) } else { Standing::ByUsedLink(link.id) };
@@ -227,6 +230,9 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
                 let parties = Parties::contact(Role::Responder, contact).with_ticket_of(caller);
                 return Some(Admitted { shown: contact.name.clone(), parties, used_link: None });
             }
+            if contacts.has_public_link() && is_known_by_another_key(contacts, &from, &caller) {
+                return Some(stranger(contacts, from, vouched));
+            }
             if contacts.has_public_link() {
                 let stranger = Admitted::stranger(from);
                 let shown = format!("{} (by your public link)", stranger.shown);
@@ -237,6 +243,12 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
         Some(OpenedTicket { voucher: Voucher::Nothing, .. }) | None => {}
     }
     contacts.strangers_may_ring().then(|| stranger(contacts, from, vouched))
+}
+
+/// Whether the caller comes from the address of a contact whose key is another one: no link makes up for that.
+fn is_known_by_another_key(contacts: &Contacts, from: &From, caller: &IdentityPublic) -> bool {
+    let contact = from.account.as_ref().and_then(|account| contacts.at(account));
+    contact.and_then(|contact| contact.key.pinned()).is_some_and(|key| key != caller)
 }
 
 /// Under the address of a contact only the contact's key will do, though nobody vouched for it yet.
