@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use undertone::core::command::Command;
 use undertone::core::contacts::{ContactChange, Key};
-use undertone::core::event::EndReason;
+use undertone::core::event::{EndReason, Event, Side, Unverified};
 use undertone_tests::world::{StationId, World};
 
 /// Quieter than anything but encoded silence.
@@ -35,6 +36,44 @@ fn under_the_address_of_a_contact_no_link_lets_another_key_hear_a_word() {
         let told = sentence(&world, bob, "key_changed");
         assert!(told.contains("alice@gw.example") && !told.contains("link"), "{told}");
     }
+}
+
+#[test]
+fn a_link_made_for_somebody_else_does_not_verify_a_contact() {
+    let (mut world, alice, bob) = World::acquaintances(23);
+    let address = world.address(alice);
+    world.change_contacts(bob, ContactChange::Add { address, name: "Alice A".into() }).unwrap();
+    let link = world.give_link(bob, "Carol C");
+    world.add_by_link(alice, link, "Bob B");
+    world.call(alice, bob);
+    assert_eq!(ringing(&world, bob), "Carol C");
+    let for_another = |event: &Event| matches!(event, Event::NotVerified { why: Unverified::LinkForAnother, .. });
+    world.run_until("bob is told", |world| world.station(bob).saw(for_another));
+    world.run_for(Duration::from_secs(2));
+    assert!(!world.station(bob).sees_in_this_call("verified"));
+    assert_eq!(key_of(&world, bob, alice), Key::Unknown);
+    assert!(world.station(bob).contacts.links()[0].used_by.is_none(), "whom it was made for may still use it");
+    world.command(bob, Command::Check);
+    assert!(world.station(bob).sees_in_this_call("compare"), "words can be compared instead");
+}
+
+#[test]
+fn a_link_made_for_a_contact_known_by_address_verifies_that_contact() {
+    let (mut world, alice, bob) = World::acquaintances(24);
+    let address = world.address(alice);
+    world.change_contacts(bob, ContactChange::Add { address, name: "Alice A".into() }).unwrap();
+    let link = world.give_link(bob, "alice a");
+    world.add_by_link(alice, link, "Bob B");
+    world.meet(alice, bob);
+    assert!(sentence(&world, bob, "verified").starts_with("Alice A: verified by link"));
+}
+
+fn ringing(world: &World, id: StationId) -> String {
+    let newest = world.station(id).events.iter().rev().find_map(|(_, event)| match event {
+        Event::Ringing { other, at: Side::Here, .. } => Some(other.clone()),
+        _ => None,
+    });
+    newest.expect("it has rung")
 }
 
 fn sentence(world: &World, id: StationId, name: &str) -> String {

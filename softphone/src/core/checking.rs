@@ -79,6 +79,9 @@ impl<R: RngCore> Phone<R> {
             (NotKept::Refused(ContactError::LinkExpired | ContactError::NoLink), Some(Awaited::Link(_))) => {
                 self.leave_unverified(Unverified::LinkNotGood);
             }
+            (NotKept::Refused(ContactError::LinkForAnother), Some(Awaited::Link(_))) => {
+                self.leave_unverified(Unverified::LinkForAnother);
+            }
             (NotKept::Refused(why), Some(_)) => self.show(Event::NotKept { why: why.to_string() }),
             (NotKept::Unwritten(why), _) => self.show(Event::NotKept { why }),
             // The contact was removed meanwhile: there is nothing to keep about it.
