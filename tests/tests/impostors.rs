@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use undertone::core::command::Command;
-use undertone::core::contacts::{ContactChange, Key};
+use undertone::core::contacts::{Checked, ContactChange, How, Key};
 use undertone::core::event::{EndReason, Event, Side, Unverified};
-use undertone_tests::world::{StationId, World};
+use undertone_tests::world::{StationId, TODAY, World};
 
 /// Quieter than anything but encoded silence.
 const SILENCE: f32 = 0.001;
@@ -66,6 +66,23 @@ fn a_link_made_for_a_contact_known_by_address_verifies_that_contact() {
     world.add_by_link(alice, link, "Bob B");
     world.meet(alice, bob);
     assert!(sentence(&world, bob, "verified").starts_with("Alice A: verified by link"));
+}
+
+#[test]
+fn a_contact_confirmed_by_key_code_before_the_first_call_is_still_called_by_its_link() {
+    let (mut world, alice, bob) = World::acquaintances(25);
+    let link = world.give_link(bob, "Alice A");
+    world.add_by_link(alice, link, "Bob B");
+    let checked = Checked { how: How::KeyCode, day: TODAY };
+    let (address, key) = (world.address(bob), world.key(bob));
+    world.change_contacts(alice, ContactChange::Verify { address: address.clone(), key, checked }).unwrap();
+    world.meet(alice, bob);
+    assert!(sentence(&world, alice, "verified").contains("verified by key code on 1970-01-01"));
+    assert_eq!(ringing(&world, bob), "Alice A");
+    assert!(key_of(&world, bob, alice).is_verified());
+    assert!(world.station(alice).contacts.at(&address).unwrap().token.is_none(), "it has done its service");
+    world.hang_up(alice, bob);
+    world.meet(alice, bob);
 }
 
 fn ringing(world: &World, id: StationId) -> String {

@@ -18,7 +18,7 @@ use undertone_media::verify::{Failure, IdentityPublic, InviteProof, Proven};
 
 use super::call::{Call, CallId};
 use super::ceremony::{CHOICES, Ceremony, Picked};
-use super::contacts::{Checked, ContactChange, ContactError, Contacts, How, Key, LinkId};
+use super::contacts::{Checked, Contact, ContactChange, ContactError, Contacts, How, Key, LinkId};
 use super::event::{EndReason, Event, NotDone, Side, Unverified, Verification};
 use super::media_command::MediaCommand;
 use super::parties::Standing;
@@ -184,12 +184,13 @@ impl<R: RngCore> Phone<R> {
         self.note_that_it_proves();
     }
 
-    /// From here on this contact's phone must prove a key.
+    /// From here on this contact's phone must prove a key, and a verified one knows this phone without a link.
     fn note_that_it_proves(&mut self) {
         // What is being kept says so too.
         let call = self.call.as_ref().filter(|call| call.check.awaits.is_none());
         let contact = call.and_then(|call| self.contacts.at(call.parties.account.as_ref()?));
-        if let Some(contact) = contact.filter(|contact| !contact.proves) {
+        let is_news = |contact: &&Contact| !contact.proves || contact.key.is_verified() && contact.token.is_some();
+        if let Some(contact) = contact.filter(is_news) {
             let address = contact.address.clone();
             self.output(Output::Keep(ContactChange::Proves { address }));
         }

@@ -52,7 +52,8 @@ pub enum ContactChange {
         /// Who.
         address: AccountAddress,
     },
-    /// The contact's phone has proved a key: from now on it must.
+    /// The contact's phone has proved a key: from now on it must. If it is the verified one, the token of their link has
+    /// done its service.
     Proves {
         /// Who.
         address: AccountAddress,
@@ -148,7 +149,7 @@ impl Contacts {
             ContactChange::Remove { address } => self.people.remove(&address).map(drop).ok_or(ContactError::Unknown),
             ContactChange::Verify { address, key, checked } => self.verify(address, key, checked, ""),
             ContactChange::CheckAnew { address } => self.check_anew(&address),
-            ContactChange::Proves { address } => self.who(&address).map(|contact| contact.proves = true),
+            ContactChange::Proves { address } => self.proves(&address),
             ContactChange::CheckFailed { address } => {
                 self.who(&address).map(|contact| contact.failed_checks = contact.failed_checks.saturating_add(1))
             }
@@ -226,8 +227,20 @@ impl Contacts {
             Key::FromLink(expected) if expected != key => return Err(ContactError::OtherKey),
             Key::Unknown | Key::FromLink(_) | Key::CheckAnew { .. } => contact.key = Key::Verified { key, checked },
         }
-        contact.token = None;
+        // Codes are compared without a call: the other phone does not know this one yet, and rings only for the token.
+        if checked.how != How::KeyCode {
+            contact.token = None;
+        }
         contact.proves = true;
+        Ok(())
+    }
+
+    fn proves(&mut self, address: &AccountAddress) -> Result<(), ContactError> {
+        let contact = self.who(address)?;
+        contact.proves = true;
+        if contact.key.is_verified() {
+            contact.token = None;
+        }
         Ok(())
     }
 
