@@ -85,6 +85,19 @@ fn a_contact_confirmed_by_key_code_before_the_first_call_is_still_called_by_its_
     world.meet(alice, bob);
 }
 
+#[test]
+fn one_key_under_two_addresses_rings_from_either() {
+    let (mut world, alice, bob) = World::friends(27);
+    let before = ContactChange::Verify {
+        address: "aaron@gw.example".parse().unwrap(),
+        key: world.key(alice),
+        checked: Checked { how: How::Words, day: TODAY },
+    };
+    world.change_contacts(bob, before).unwrap();
+    world.meet(alice, bob);
+    assert_eq!(ringing(&world, bob), "Alice A");
+}
+
 fn ringing(world: &World, id: StationId) -> String {
     let newest = world.station(id).events.iter().rev().find_map(|(_, event)| match event {
         Event::Ringing { other, at: Side::Here, .. } => Some(other.clone()),

@@ -163,6 +163,8 @@ impl<R: RngCore> Phone<R> {
         let minutes = [minute, minute.saturating_sub(1), minute.saturating_add(1)];
         let tokens: Vec<_> = self.contacts.links().iter().map(|link| InviteToken::new(*link.token.expose())).collect();
         match ring_ticket::open(&self.identity, &ticket, ring_offer, minutes, &tokens) {
+            // What nothing vouches for is worth nothing at once, and must not push out others.
+            Some(opened) if opened.voucher == Voucher::Nothing => Ok(None),
             Some(_) if !self.tickets.is_new(&ticket, now) => Err(Replayed),
             opened => Ok(opened),
         }
@@ -201,8 +203,12 @@ impl Admitted {
 /// Who rings, and as whom; `None`: nobody must notice that this phone exists.
 fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: Date) -> Option<Admitted> {
     let vouched = ticket.filter(|ticket| ticket.voucher != Voucher::Nothing);
+    let named = from.account.as_ref().and_then(|account| contacts.at(account));
     if let Some(ticket) = vouched
-        && let Some(contact) = contacts.known_by(&ticket.caller)
+        // One person may have several addresses.
+        && let Some(contact) = named
+            .filter(|contact| contact.key.pinned() == Some(&ticket.caller))
+            .or_else(|| contacts.known_by(&ticket.caller))
     {
         let is_named_so = from.hidden || from.account.as_ref() == Some(&contact.address);
         let parties = Parties::contact(Role::Responder, contact).with_ticket_of(ticket.caller);
@@ -225,8 +231,7 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
         }
         Some(OpenedTicket { voucher: Voucher::Key, caller }) => {
             // Whoever was added by address, or is to be checked anew, has no key here that could vouch for them.
-            let unproven = from.account.as_ref().and_then(|account| contacts.at(account));
-            if let Some(contact) = unproven.filter(|contact| contact.key.pinned().is_none()) {
+            if let Some(contact) = named.filter(|contact| contact.key.pinned().is_none()) {
                 let parties = Parties::contact(Role::Responder, contact).with_ticket_of(caller);
                 return Some(Admitted { shown: contact.name.clone(), parties, used_link: None });
             }
