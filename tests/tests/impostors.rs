@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use undertone::core::ceremony::Question;
 use undertone::core::command::Command;
 use undertone::core::contacts::{Checked, ContactChange, How, Key};
-use undertone::core::event::{EndReason, Event, Side, Unverified};
+use undertone::core::event::{EndReason, Event, NotDone, Side, Unverified};
 use undertone_tests::world::{StationId, TODAY, World};
 
 /// Quieter than anything but encoded silence.
@@ -98,12 +99,77 @@ fn one_key_under_two_addresses_rings_from_either() {
     assert_eq!(ringing(&world, bob), "Alice A");
 }
 
+#[test]
+fn words_that_were_left_come_again_as_they_were() {
+    let (mut world, alice, bob) = World::acquaintances(28);
+    world.change_contacts(bob, ContactChange::StrangersMayRing(true)).unwrap();
+    world.call(alice, bob);
+    world.wait_sound_of_strangers(&[alice, bob]);
+    // Whoever compares two drawings finds the right half: it is in both.
+    let first = question(&world, alice);
+    world.command(alice, Command::SkipCheck);
+    world.command(alice, Command::Check);
+    assert_eq!(question(&world, alice), first);
+    let reads = question(&world, bob).read;
+    let right = first.choices.iter().position(|words| *words == reads).unwrap() as u8 + 1;
+    world.command(alice, Command::Pick(right));
+    assert_eq!(question(&world, alice).round, 2);
+    world.command(alice, Command::Check);
+    assert_eq!(question(&world, alice), first);
+}
+
+#[test]
+fn a_key_that_another_window_pinned_meanwhile_is_told_without_a_false_comfort() {
+    let (mut world, alice, bob) = World::acquaintances(29);
+    world.change_contacts(bob, ContactChange::StrangersMayRing(true)).unwrap();
+    world.call(alice, bob);
+    world.wait_sound_of_strangers(&[alice, bob]);
+    let checked = Checked { how: How::Words, day: TODAY };
+    let (address, key) = (world.address(bob), world.key(alice));
+    world.change_contacts(alice, ContactChange::Verify { address, key, checked }).unwrap();
+    let (asked, heard) = (question(&world, alice), question(&world, bob));
+    for read in [heard.read, asked.read] {
+        let choices = question(&world, alice).choices;
+        let right = choices.iter().position(|words| *words == read).unwrap() as u8 + 1;
+        world.command(alice, Command::Pick(right));
+    }
+    assert!(world.station(alice).saw(|event| matches!(event, Event::KeyChanged { heard: true, .. })));
+    assert!(!sentence(&world, alice, "key_changed").contains("Nothing you said"));
+    assert_eq!(world.station(alice).ended(), Some(EndReason::VerificationFailed));
+}
+
+#[test]
+fn a_key_of_the_dial_pad_that_is_not_sent_is_told() {
+    let (mut world, alice, bob) = World::acquaintances(30);
+    world.change_contacts(bob, ContactChange::StrangersMayRing(true)).unwrap();
+    world.call(alice, bob);
+    world.run_until("keys exist", |world| world.station(alice).sees_in_this_call("encrypted"));
+    let withheld = |(_, event): &&(Duration, Event)| matches!(event, Event::NotDone { why: NotDone::SoundWithheld });
+    world.command(alice, Command::Dtmf('1'));
+    world.wait_sound_of_strangers(&[alice, bob]);
+    world.command(alice, Command::Dtmf('2'));
+    world.run_for(Duration::from_secs(1));
+    world.command(alice, Command::PickNone);
+    world.command(alice, Command::Dtmf('3'));
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.station(alice).events.iter().filter(withheld).count(), 2);
+    assert_eq!(world.station(bob).digits(), "2");
+}
+
 fn ringing(world: &World, id: StationId) -> String {
     let newest = world.station(id).events.iter().rev().find_map(|(_, event)| match event {
         Event::Ringing { other, at: Side::Here, .. } => Some(other.clone()),
         _ => None,
     });
     newest.expect("it has rung")
+}
+
+fn question(world: &World, id: StationId) -> Question {
+    let newest = world.station(id).events.iter().rev().find_map(|(_, event)| match event {
+        Event::Compare { question, .. } => Some(Question::clone(question)),
+        _ => None,
+    });
+    newest.expect("something is to be compared")
 }
 
 fn sentence(world: &World, id: StationId, name: &str) -> String {

@@ -117,6 +117,8 @@ pub enum Event {
         call: CallId,
         /// The person, as shown.
         name: String,
+        /// Whether they are a verified contact, and stay one.
+        still_verified: bool,
     },
     /// Loud: a contact's phone showed another key than the one that is known. The call ends.
     KeyChanged {
@@ -124,6 +126,8 @@ pub enum Event {
         call: CallId,
         /// The contact.
         name: String,
+        /// Whether sound had left this phone before: the contact was verified with the other key during the call.
+        heard: bool,
     },
     /// Loud: the link of this call was used before by another phone.
     LinkUsed {
@@ -391,8 +395,8 @@ impl Event {
             Self::Verified { name, how, kept, .. } => verified_sentence(name, how, *kept),
             Self::NotVerified { name, why, .. } => why.sentence(name),
             Self::Compare { question, .. } => question.sentence(),
-            Self::WrongPick { name, .. } => warning::wrong_pick(name),
-            Self::KeyChanged { name, .. } => warning::key_changed(name),
+            Self::WrongPick { name, still_verified, .. } => warning::wrong_pick(name, *still_verified),
+            Self::KeyChanged { name, heard, .. } => warning::key_changed(name, *heard),
             Self::LinkUsed { name, by, .. } => warning::link_used(name, *by),
             Self::NotKept { why } => format!("What this call taught about your contacts could not be kept: {why}."),
             Self::SoundStarted { .. } => "You can hear the other side.".into(),
@@ -662,8 +666,8 @@ mod tests {
                 why: Unverified::Skipped,
             },
             Event::Compare { call, name: "Bob".into(), question: Box::new(question()) },
-            Event::WrongPick { call, name: "Bob".into() },
-            Event::KeyChanged { call, name: "Bob".into() },
+            Event::WrongPick { call, name: "Bob".into(), still_verified: true },
+            Event::KeyChanged { call, name: "Bob".into(), heard: true },
             Event::LinkUsed { call, name: "Bob".into(), by: Side::Here },
             Event::LinkUsed { call, name: "Bob".into(), by: Side::There },
             Event::NotKept { why: "the disk is full".into() },
