@@ -381,7 +381,7 @@ impl Event {
                     .into()
             }
             Self::Calling { to, .. } => format!("Calling {to} …"),
-            Self::Ringing { at: Side::Here, other, .. } => format!("{other} is calling you."),
+            Self::Ringing { at: Side::Here, other, .. } => format!("Call from {other}."),
             Self::Ringing { at: Side::There, other, .. } => format!("Ringing at {other} …"),
             Self::Connecting { .. } => "Connecting: agreeing on keys with the other phone …".into(),
             Self::Encrypted { cipher, key_agreement, post_quantum, verification, .. } => {
@@ -465,7 +465,7 @@ impl Verification {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Verified => "Verified.",
-            Self::NotVerified => "Not verified.",
+            Self::NotVerified => "Not verified yet.",
             Self::CannotBeVerified => "The other phone cannot be verified.",
         }
     }

@@ -36,6 +36,6 @@ impl Unverified {
                 "they hide their address, so their link cannot be used: ask them to call without hiding once"
             }
         };
-        format!("{name} is not verified: {why}.")
+        format!("Not verified: {name}; {why}.")
     }
 }

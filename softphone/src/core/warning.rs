@@ -35,8 +35,9 @@ pub(super) fn link_used(name: &str, by: Side) -> String {
         ),
         Side::There => format!(
             "STOP: this caller uses the link you made for {name}, and another phone used it before. One of the two is \
-             not {name}: somebody else may have got hold of the link. Nothing has been kept. Ask {name} in another way, \
-             withdraw the link and make a new one."
+             not {name}: somebody else may have got hold of the link. Nothing of this caller has been kept, but whoever \
+             came first counts as verified. Ask {name} in another way whether that was them; if not, remove that \
+             contact. Withdraw the link and make a new one."
         ),
     }
 }
