@@ -34,6 +34,15 @@ fn a_gateway_is_set_up_in_two_commands_and_a_phone_signs_in() {
 }
 
 #[test]
+fn a_configuration_without_a_folder_is_in_the_current_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = command(Path::new("gateway.toml"), &INIT).current_dir(&folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(folder.path().join("gateway.toml").is_file() && folder.path().join("state").is_dir());
+    assert!(folder.path().join("operator.key").is_file());
+}
+
+#[test]
 fn a_wrong_password_and_an_unknown_name_get_the_same_answer() {
     let gateway = Gateway::new();
     gateway.add("alice");

@@ -224,7 +224,8 @@ fn a_link_token_proves_the_caller_and_a_wrong_one_does_not() {
 #[test]
 fn a_callee_tells_that_a_link_was_used_before_and_only_a_proven_one_is_believed() {
     let now = Instant::now();
-    let pair = Pair::honest(6);
+    let mut pair = Pair::honest(6);
+    pair.sides[0].tokens = vec![8];
     let mut alice = pair.sides[0].start(now);
     let mut bob = pair.sides[1].start(now);
     let notice = b"VFY1\x10\x00\x00\x00".to_vec();
@@ -257,6 +258,22 @@ fn a_callee_tells_that_a_link_was_used_before_and_only_a_proven_one_is_believed(
         assert!(sent(&mut bob).iter().all(|message| *message == notice));
     }
     panic!("{ENDLESS}");
+}
+
+#[test]
+fn who_used_no_link_is_not_warned_of_one() {
+    let mut pair = Pair::honest(7);
+    let now = Instant::now();
+    let (mut alice, mut bob) = (pair.sides[0].start(now), pair.sides[1].start(now));
+    for _ in 0..2 {
+        sent(&mut alice).iter().for_each(|message| bob.handle_message(message, now));
+        sent(&mut bob).iter().for_each(|message| alice.handle_message(message, now));
+    }
+    alice.handle_message(b"VFY1\x10\x00\x00\x00", now);
+    assert!(matches!(alice.poll_output(), None | Some(Output::Proven(_))));
+    assert!(alice.poll_output().is_none());
+    pair.run();
+    assert!(pair.results().iter().all(Result::is_ok));
 }
 
 #[test]

@@ -29,6 +29,11 @@ fn a_contact_is_added_found_renamed_and_removed_by_name_or_address() {
     alice.refused(&["contact", "add", "bob@gw.example"], "exists already");
     alice.tells(&["contact", "rename", "bob b.[2j", "Robert"]);
     assert_eq!(alice.tells(&["contact", "show", "Robert"])["address"], "bob@gw.example");
+    assert_eq!(
+        alice.tells(&["contact", "show", "bob"])["name"],
+        "Robert",
+        "here too a bare name is on the own gateway"
+    );
     alice.refused(&["contact", "rename", "carol@gw.example", "--", "-", "x"], "unexpected argument");
     alice.tells(&["contact", "rename", "carol@gw.example", "Robert"]);
     alice.refused(&["contact", "show", "Robert"], "several contacts have this name");

@@ -69,7 +69,8 @@ impl Plan {
             std::path::absolute(path)
                 .map_err(|reason| Failure::Argument(format!("{}: {reason}; give a full path", path.display())))
         };
-        let folder = absolute(file.parent().unwrap_or(Path::new(".")))?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = absolute(folder)?;
         let state_folder = match &wanted.state_folder {
             Some(folder) => absolute(folder)?,
             None if is_default => PathBuf::from(DEFAULT_STATE_FOLDER),

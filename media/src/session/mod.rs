@@ -64,6 +64,8 @@ pub struct Session<R> {
     ptime: Duration,
     strict: bool,
     gate: SoundGate,
+    /// Until the verification has passed nothing of the other side is heard either.
+    listens: bool,
     first_sound_told: bool,
     failed: bool,
     outputs: VecDeque<Output>,
@@ -106,6 +108,7 @@ impl<R: RngCore> Session<R> {
             ptime: Duration::from_millis(u64::from(settings.ptime_ms)),
             strict: settings.peer == Peer::Ours,
             gate: settings.sound,
+            listens: settings.sound == SoundGate::Open,
             first_sound_told: false,
             failed: false,
             outputs: VecDeque::new(),
@@ -155,10 +158,13 @@ impl<R: RngCore> Session<R> {
         }
     }
 
-    /// Fills the block the speaker asks for, of any length; silence while there is nothing to hear.
+    /// Fills the block the speaker asks for, of any length; silence while there is nothing to hear, and before the
+    /// verification has passed where it must: whoever it is could say things in a familiar voice.
     pub fn fill_playout(&mut self, block: &mut [f32], now: Instant) {
         self.incoming.fill(block, now);
-        if !self.first_sound_told && self.incoming.playout().has_played() {
+        if !self.listens {
+            block.fill(0.0);
+        } else if !self.first_sound_told && self.incoming.playout().has_played() {
             self.first_sound_told = true;
             self.tell(Event::FirstSound);
         }
@@ -174,9 +180,10 @@ impl<R: RngCore> Session<R> {
         self.outgoing.held = held;
     }
 
-    /// Lets captured sound out: the verification has passed.
+    /// Lets captured sound out and the other side be heard: the verification has passed.
     pub fn open_sound(&mut self) {
         self.gate = SoundGate::Open;
+        self.listens = true;
     }
 
     /// Lets no captured sound out any more, and no keys: people found that somebody sits in between.
@@ -383,7 +390,11 @@ impl<R: RngCore> Session<R> {
                     *free = Some(event);
                 }
             });
-            told.into_iter().flatten().for_each(|event| self.tell(event));
+            for event in told.into_iter().flatten() {
+                if self.listens || !matches!(event, Event::DtmfReceived(_)) {
+                    self.tell(event);
+                }
+            }
         }
         self.key_mix.handle_authentic_packet();
         self.note_heard(now);

@@ -49,7 +49,7 @@ pub enum SoundGate {
     #[default]
     Open,
     /// Only encoded silence until [`Session::open_sound`](super::Session::open_sound), and no
-    /// keys: for a pinned contact, whose verification must pass first.
+    /// keys, and nothing is played: the verification must pass first.
     UntilVerified,
 }
 

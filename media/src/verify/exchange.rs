@@ -317,7 +317,10 @@ impl Exchange {
             }
             (State::Listening, Kind::LinkUsed) => {
                 self.state = State::Over;
-                self.outputs.push_back(Output::LinkUsedBefore);
+                // Who used no link is told nothing about one.
+                if !self.settings.tokens.is_empty() {
+                    self.outputs.push_back(Output::LinkUsedBefore);
+                }
                 Ok(())
             }
             (

@@ -22,7 +22,7 @@ pub enum Failure {
     #[error("the other side changed its mind during the verification; somebody sits in between")]
     CommitmentBroken,
     /// An honest phone answered, but not the account that was called or shown.
-    #[error("somebody else's phone is on this line, not the one you called")]
+    #[error("the phone on this line belongs to another address than this call says; somebody may have redirected it")]
     WrongAddress,
     /// The contact's key is not the one known from earlier.
     #[error("this contact's key has changed; somebody may be posing as them")]

@@ -3,12 +3,15 @@
 //! ```text
 //! ticket = pub(x) ‖ ChaCha20-Poly1305(key, aad, pub(idI) ‖ vouch)                      96 octets
 //! key    = HKDF-SHA-256(ikm = X25519(x, idR), info = "VFY1 ring" ‖ pub(x))
-//! vouch  = HMAC-SHA-256(X25519(idI, idR) or the link's token, aad)[0..16]
+//! vouch  = HMAC-SHA-256(X25519(idI, idR) ‖ the link's token if one is used, aad)[0..16]
 //! aad    = SHA-256 of the offer's certificate ‖ tls-id ‖ minutes since 1970 (8 octets)
 //! ```
 //! It stands in the offer of every call through a gateway; a caller who does not know the callee's key sends
 //! octets that nobody but the callee can tell from a ticket. A phone that rang, or answered in whatever way, for
 //! anybody else would tell them that it is switched on, and show them its key.
+//!
+//! A token vouches only together with the key: who has got hold of a link cannot ring as somebody else whose public key
+//! they know.
 //!
 //! The nonce is constant because each key is used once: `x` is drawn per ticket. Who records tickets and later steals
 //! `idR` learns who called.
@@ -54,7 +57,7 @@ pub struct OpenedTicket {
 pub enum Voucher {
     /// The caller owns the key.
     Key,
-    /// The caller knows the token with this index.
+    /// The caller owns the key and knows the token with this index.
     Link(usize),
     /// Nothing that this phone knows: a link that was withdrawn, or a forgery.
     Nothing,
@@ -74,9 +77,10 @@ pub fn make<R: RngCore>(
     let public = once.public();
     let key = ticket_key(&*once.agree(callee.as_bytes())?, public.as_bytes())?;
     let aad = aad(offer, utc_minute);
+    let owned = identity.agree(callee.as_bytes())?;
     let vouch = match token {
-        Some(token) => mac(token.expose(), &[&aad]),
-        None => mac(identity.agree(callee.as_bytes())?.as_ref(), &[&aad]),
+        Some(token) => vouch_by_link(&owned, token, &aad),
+        None => mac(owned.as_ref(), &[&aad]),
     };
     let mut inside = Zeroizing::new([0; INSIDE_LEN]);
     inside[..32].copy_from_slice(identity.public().as_bytes());
@@ -129,14 +133,15 @@ pub fn open(
         }
     }
     let (caller, vouch) = inside.split_first_chunk::<32>()?;
-    let owned = bool::from(mac(identity.agree(caller)?.as_ref(), &[&bound])[..VOUCH_LEN].ct_eq(vouch));
+    let owned = identity.agree(caller)?;
+    let by_key = bool::from(mac(owned.as_ref(), &[&bound])[..VOUCH_LEN].ct_eq(vouch));
     let mut link = u64::MAX;
     for (index, token) in (0_u64..).zip(tokens) {
-        let known = mac(token.expose(), &[&bound])[..VOUCH_LEN].ct_eq(vouch);
+        let known = vouch_by_link(&owned, token, &bound)[..VOUCH_LEN].ct_eq(vouch);
         link.conditional_assign(&index, known);
     }
     let voucher = match usize::try_from(link) {
-        _ if owned => Voucher::Key,
+        _ if by_key => Voucher::Key,
         Ok(index) if index < tokens.len() => Voucher::Link(index),
         Ok(_) | Err(_) => Voucher::Nothing,
     };
@@ -146,6 +151,14 @@ pub fn open(
 
 fn aad(offer: RingOffer<'_>, utc_minute: u64) -> Vec<u8> {
     [offer.fingerprint.as_slice(), offer.tls_id.as_bytes(), &utc_minute.to_be_bytes()].concat()
+}
+
+/// Only who has both the key and the token can make this.
+fn vouch_by_link(owned: &[u8; 32], token: &InviteToken, aad: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 64]);
+    key[..32].copy_from_slice(owned);
+    key[32..].copy_from_slice(token.expose());
+    mac(key.as_ref(), &[aad])
 }
 
 fn ticket_key(shared: &[u8; 32], public: &[u8; 32]) -> Option<LessSafeKey> {
@@ -195,16 +208,24 @@ mod tests {
     #[test]
     fn nobody_can_vouch_for_a_key_that_is_not_theirs() {
         let [alice, bob, mallory] = people();
-        // Mallory knows everything but Alice's secret: seals Alice's key with a proof under his own.
-        let once = IdentityKey::generate(&mut rng(3));
-        let key = ticket_key(&once.agree(bob.public().as_bytes()).unwrap(), once.public().as_bytes()).unwrap();
-        let aad = aad(OFFER, MINUTE);
-        let vouch = mac(mallory.agree(bob.public().as_bytes()).unwrap().as_ref(), &[&aad]);
-        let mut sealed = [alice.public().as_bytes().as_slice(), &vouch[..VOUCH_LEN]].concat();
-        let tag = key.seal_in_place_separate_tag(nonce(), Aad::from(&aad), &mut sealed).unwrap();
-        let ticket = [once.public().as_bytes().as_slice(), &sealed, tag.as_ref()].concat();
-        let opened = open_at(&bob, &ticket, MINUTE, &[]).unwrap();
-        assert_eq!(opened, OpenedTicket { caller: alice.public(), voucher: Voucher::Nothing });
+        let (aad, token) = (aad(OFFER, MINUTE), token(1));
+        // Mallory knows everything but Alice's secret, the token of a link included.
+        let owned = mallory.agree(bob.public().as_bytes()).unwrap();
+        let vouches = [
+            mac(owned.as_ref(), &[&aad]),
+            mac(token.expose(), &[&aad]),
+            vouch_by_link(&owned, &token, &aad),
+            vouch_by_link(&[0; 32], &token, &aad),
+        ];
+        for vouch in vouches {
+            let once = IdentityKey::generate(&mut rng(3));
+            let key = ticket_key(&once.agree(bob.public().as_bytes()).unwrap(), once.public().as_bytes()).unwrap();
+            let mut sealed = [alice.public().as_bytes().as_slice(), &vouch[..VOUCH_LEN]].concat();
+            let tag = key.seal_in_place_separate_tag(nonce(), Aad::from(&aad), &mut sealed).unwrap();
+            let ticket = [once.public().as_bytes().as_slice(), &sealed, tag.as_ref()].concat();
+            let opened = open_at(&bob, &ticket, MINUTE, std::slice::from_ref(&token)).unwrap();
+            assert_eq!(opened, OpenedTicket { caller: alice.public(), voucher: Voucher::Nothing });
+        }
     }
 
     #[test]

@@ -86,8 +86,13 @@ impl Book {
         Ok(())
     }
 
+    /// A contact by name or address; as an address, a bare name is on one's own gateway, as where one adds or calls.
     fn named(&self, who: &str) -> Result<&Contact, Failure> {
-        Ok(self.contacts.named(who).map_err(ChangeError::from)?)
+        match self.contacts.named(who) {
+            Ok(contact) => Ok(contact),
+            Err(ContactError::Unknown) if let Ok(address) = self.address(who) => self.at(&address),
+            Err(why) => Err(ChangeError::from(why).into()),
+        }
     }
 
     fn at(&self, address: &AccountAddress) -> Result<&Contact, Failure> {
@@ -228,7 +233,10 @@ fn strangers(arguments: &Arguments, book: &mut Book, may_ring: bool) -> Result<(
     if arguments.json {
         say(&json!({ "event": "strangers", "may_ring": may_ring }).to_string());
     } else if may_ring {
-        say("Whoever calls may ring, shown as an unknown caller: anybody can tell whether your phone is on.");
+        say(
+            "Whoever calls may ring, under the address that the gateway gives for them, which proves nothing. Anybody can \
+             tell whether your phone is on.",
+        );
     } else {
         say("Only contacts and holders of your links may ring: to everybody else your phone seems to be off.");
     }

@@ -115,6 +115,7 @@ impl Face {
             | NotDone::NotInCall
             | NotDone::AlreadyInCall
             | NotDone::NotADigit
+            | NotDone::SoundWithheld
             | NotDone::HoldRefused
             | NotDone::NoKeys
             | NotDone::NothingToCompare

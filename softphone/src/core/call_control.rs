@@ -161,6 +161,7 @@ impl<R: RngCore> Phone<R> {
             return Err(NotDone::NotADigit);
         }
         match &self.call {
+            Some(Call { stage: Stage::Encrypted { .. }, .. }) if self.withholds_sound() => Err(NotDone::SoundWithheld),
             Some(Call { id, stage: Stage::Encrypted { .. }, .. }) => {
                 let call = *id;
                 self.output(Output::Media(MediaCommand::Dtmf { call, digit }));

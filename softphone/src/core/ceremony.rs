@@ -8,7 +8,8 @@
 //!                 └──────────────▶ failed ◀────────────┘     both right ──▶ passed
 //! ```
 //! Agreeing without having listened is not possible: of the half that is to be heard the phone shows four, three of
-//! them made up. Who guesses passes one check in sixteen on their own phone, and still not on the other's.
+//! them made up. Who guesses passes once in four on their own phone: the half of round 2 was read aloud in round 1, so it
+//! is the first pick that counts. And still not on the other's.
 
 use rand_core::RngCore;
 use serde::Serialize;
@@ -94,6 +95,11 @@ impl Ceremony {
         };
         let rounds = [Round::draw(own, others, rng), Round::draw(others, own, rng)];
         Self { rounds, at: 0, digits: false }
+    }
+
+    /// The same from the beginning.
+    pub(super) fn anew(self) -> Self {
+        Self { at: 0, ..self }
     }
 
     /// What is asked now.

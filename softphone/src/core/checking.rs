@@ -14,12 +14,14 @@
 use std::time::Instant;
 
 use rand_core::RngCore;
+use undertone_media::dtls;
 use undertone_media::verify::{Failure, IdentityPublic, InviteProof, Proven};
 
 use super::call::{Call, CallId};
 use super::ceremony::{CHOICES, Ceremony, Picked};
-use super::contacts::{Checked, ContactChange, ContactError, Contacts, How, Key, LinkId};
+use super::contacts::{Checked, Contact, ContactChange, ContactError, Contacts, How, Key, LinkId};
 use super::event::{EndReason, Event, NotDone, Side, Unverified, Verification};
+use super::line::Line;
 use super::media_command::MediaCommand;
 use super::parties::Standing;
 use super::phone::Phone;
@@ -33,6 +35,8 @@ pub(super) struct Check {
     proven: Option<Proven>,
     /// The picks, while they last.
     picks: Option<Ceremony>,
+    /// The picks that were left. They come again as they were: the right half would be what two drawings share.
+    left: Option<Ceremony>,
     /// What is verified as soon as it is kept.
     awaits: Option<Awaited>,
     /// Something else was heard than this phone shows.
@@ -79,6 +83,9 @@ impl<R: RngCore> Phone<R> {
             (NotKept::Refused(ContactError::LinkExpired | ContactError::NoLink), Some(Awaited::Link(_))) => {
                 self.leave_unverified(Unverified::LinkNotGood);
             }
+            (NotKept::Refused(ContactError::LinkForAnother), Some(Awaited::Link(_))) => {
+                self.leave_unverified(Unverified::LinkForAnother);
+            }
             (NotKept::Refused(why), Some(_)) => self.show(Event::NotKept { why: why.to_string() }),
             (NotKept::Unwritten(why), _) => self.show(Event::NotKept { why }),
             // The contact was removed meanwhile: there is nothing to keep about it.
@@ -93,7 +100,7 @@ impl<R: RngCore> Phone<R> {
             Verdict::Proven(proven) => self.take_proof(proven, now),
             Verdict::Failed { why, counts } => {
                 if why == Failure::KeyChanged {
-                    self.warn_key_changed();
+                    self.warn_key_changed(false);
                 }
                 if counts {
                     self.count_failed_check();
@@ -122,7 +129,7 @@ impl<R: RngCore> Phone<R> {
         match picks.pick(choice) {
             Picked::Next => self.ask(),
             Picked::Passed => {
-                check.picks = None;
+                check.left = check.picks.take();
                 self.keep_compared(now);
             }
             Picked::Wrong => {
@@ -144,7 +151,7 @@ impl<R: RngCore> Phone<R> {
     /// The person does not want to compare.
     pub(super) fn skip_check(&mut self) -> Result<(), NotDone> {
         let check = &mut self.call.as_mut().ok_or(NotDone::NoCall)?.check;
-        check.picks.take().ok_or(NotDone::NothingToCompare)?;
+        check.left = Some(check.picks.take().ok_or(NotDone::NothingToCompare)?);
         self.leave_unverified(Unverified::Skipped);
         Ok(())
     }
@@ -181,12 +188,13 @@ impl<R: RngCore> Phone<R> {
         self.note_that_it_proves();
     }
 
-    /// From here on this contact's phone must prove a key.
+    /// From here on this contact's phone must prove a key, and a verified one knows this phone without a link.
     fn note_that_it_proves(&mut self) {
         // What is being kept says so too.
         let call = self.call.as_ref().filter(|call| call.check.awaits.is_none());
         let contact = call.and_then(|call| self.contacts.at(call.parties.account.as_ref()?));
-        if let Some(contact) = contact.filter(|contact| !contact.proves) {
+        let is_news = |contact: &&Contact| !contact.proves || contact.key.is_verified() && contact.token.is_some();
+        if let Some(contact) = contact.filter(is_news) {
             let address = contact.address.clone();
             self.output(Output::Keep(ContactChange::Proves { address }));
         }
@@ -235,7 +243,7 @@ impl<R: RngCore> Phone<R> {
     /// What was awaited has been kept: verified from here on.
     fn settle_check(&mut self) {
         let Some(call) = &mut self.call else { return };
-        let Check { proven: Some(proven), awaits: Some(_), .. } = &call.check else { return };
+        let Check { proven: Some(proven), awaits: Some(_), wrong: false, .. } = &call.check else { return };
         let contact = call.parties.account.as_ref().and_then(|account| self.contacts.at(account));
         if let Some(contact) = contact
             && let Key::Verified { key, checked } = contact.key
@@ -251,7 +259,9 @@ impl<R: RngCore> Phone<R> {
     fn begin_comparison(&mut self, proven: Proven) {
         let Some(call) = &mut self.call else { return };
         if self.keeps_identity {
-            call.check.picks = Some(Ceremony::draw(&proven.words, call.parties.role, &mut self.rng));
+            let picks = call.check.picks.take().or_else(|| call.check.left.take()).map(Ceremony::anew);
+            let role = call.parties.role;
+            call.check.picks = Some(picks.unwrap_or_else(|| Ceremony::draw(&proven.words, role, &mut self.rng)));
             self.ask();
         } else {
             let (call, words, digits) = (call.id, proven.words.words(), proven.words.digits());
@@ -269,24 +279,26 @@ impl<R: RngCore> Phone<R> {
 
     fn stop_for_wrong_pick(&mut self) {
         let Some((call, name)) = self.current() else { return };
+        let mut still_verified = false;
         if let Some(call) = &mut self.call {
             call.check.wrong = true;
+            still_verified = matches!(call.parties.standing, Standing::Verified(_));
         }
         self.output(Output::Media(MediaCommand::CloseSound { call }));
-        self.show(Event::WrongPick { call, name });
+        self.show(Event::WrongPick { call, name, still_verified });
         self.count_failed_check();
     }
 
     /// The contact was verified with another key while this call went on.
     fn stop_for_another_key(&mut self, now: Instant) {
-        self.warn_key_changed();
+        self.warn_key_changed(true);
         self.count_failed_check();
         self.end(EndReason::VerificationFailed, &Failure::KeyChanged.to_string(), now);
     }
 
-    fn warn_key_changed(&mut self) {
+    fn warn_key_changed(&mut self, heard: bool) {
         if let Some((call, name)) = self.current() {
-            self.show(Event::KeyChanged { call, name });
+            self.show(Event::KeyChanged { call, name, heard });
         }
     }
 
@@ -301,6 +313,14 @@ impl<R: RngCore> Phone<R> {
             self.show(Event::LinkUsed { call: id, name, by: Side::There });
         }
         self.leave_unverified(Unverified::LinkUsed);
+    }
+
+    /// Whether nothing that is said or pressed here leaves this phone.
+    pub(super) fn withholds_sound(&self) -> bool {
+        let Some(call) = &self.call else { return false };
+        let must_prove = matches!(self.line, Line::Gateway(_))
+            && call.terms().is_some_and(|terms| terms.agreed.peer() == dtls::Peer::Ours);
+        call.check.wrong || must_prove && call.check.proven.is_none()
     }
 
     fn count_failed_check(&mut self) {

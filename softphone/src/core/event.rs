@@ -117,6 +117,8 @@ pub enum Event {
         call: CallId,
         /// The person, as shown.
         name: String,
+        /// Whether they are a verified contact, and stay one.
+        still_verified: bool,
     },
     /// Loud: a contact's phone showed another key than the one that is known. The call ends.
     KeyChanged {
@@ -124,6 +126,8 @@ pub enum Event {
         call: CallId,
         /// The contact.
         name: String,
+        /// Whether sound had left this phone before: the contact was verified with the other key during the call.
+        heard: bool,
     },
     /// Loud: the link of this call was used before by another phone.
     LinkUsed {
@@ -381,7 +385,7 @@ impl Event {
                     .into()
             }
             Self::Calling { to, .. } => format!("Calling {to} …"),
-            Self::Ringing { at: Side::Here, other, .. } => format!("{other} is calling you."),
+            Self::Ringing { at: Side::Here, other, .. } => format!("Call from {other}."),
             Self::Ringing { at: Side::There, other, .. } => format!("Ringing at {other} …"),
             Self::Connecting { .. } => "Connecting: agreeing on keys with the other phone …".into(),
             Self::Encrypted { cipher, key_agreement, post_quantum, verification, .. } => {
@@ -395,8 +399,8 @@ impl Event {
             Self::Verified { name, how, kept, .. } => verified_sentence(name, how, *kept),
             Self::NotVerified { name, why, .. } => why.sentence(name),
             Self::Compare { question, .. } => question.sentence(),
-            Self::WrongPick { name, .. } => warning::wrong_pick(name),
-            Self::KeyChanged { name, .. } => warning::key_changed(name),
+            Self::WrongPick { name, still_verified, .. } => warning::wrong_pick(name, *still_verified),
+            Self::KeyChanged { name, heard, .. } => warning::key_changed(name, *heard),
             Self::LinkUsed { name, by, .. } => warning::link_used(name, *by),
             Self::NotKept { why } => format!("What this call taught about your contacts could not be kept: {why}."),
             Self::SoundStarted { .. } => "You can hear the other side.".into(),
@@ -469,7 +473,7 @@ impl Verification {
         match self {
             Self::Verified => "Verified.",
             Self::Checking => "Checking that nobody sits in between …",
-            Self::NotVerified => "Not verified.",
+            Self::NotVerified => "Not verified yet.",
             Self::CannotBeVerified => "The other phone cannot be verified.",
         }
     }
@@ -670,8 +674,8 @@ mod tests {
                 why: Unverified::Skipped,
             },
             Event::Compare { call, name: "Bob".into(), question: Box::new(question()) },
-            Event::WrongPick { call, name: "Bob".into() },
-            Event::KeyChanged { call, name: "Bob".into() },
+            Event::WrongPick { call, name: "Bob".into(), still_verified: true },
+            Event::KeyChanged { call, name: "Bob".into(), heard: true },
             Event::LinkUsed { call, name: "Bob".into(), by: Side::Here },
             Event::LinkUsed { call, name: "Bob".into(), by: Side::There },
             Event::NotKept { why: "the disk is full".into() },

@@ -23,6 +23,8 @@ pub enum NotDone {
     },
     /// Not a key of a dial pad.
     NotADigit,
+    /// No sound and no keys leave this phone: the other one has not proved who it is, or a pick was wrong.
+    SoundWithheld,
     /// The other phone refused to be put on hold, or to be taken back.
     HoldRefused,
     /// This phone could not make the keys for the call.
@@ -46,6 +48,11 @@ impl NotDone {
             Self::AlreadyInCall => "You are in a call: hang up first.".into(),
             Self::BadAddress { hint } => format!("This address cannot be called: {hint}."),
             Self::NotADigit => "Only 0 to 9, *, # and A to D can be sent.".into(),
+            Self::SoundWithheld => {
+                "The key was not sent: nothing leaves this phone before the other one has proved itself, nor after a \
+                 wrong pick."
+                    .into()
+            }
             Self::HoldRefused => "The other phone did not accept that.".into(),
             Self::NoKeys => "This phone could not make the keys for the call: try again.".into(),
             Self::NothingToCompare => "There is nothing to compare: words are picked at a first call, once.".into(),

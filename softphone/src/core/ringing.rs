@@ -19,7 +19,7 @@ use time::Date;
 use undertone_config::AccountAddress;
 use undertone_media::dtls;
 use undertone_media::verify::ring_ticket::{self, OpenedTicket, RING_TICKET_LEN, RingOffer, Voucher};
-use undertone_media::verify::{AddressHash, InviteToken, Role};
+use undertone_media::verify::{AddressHash, IdentityPublic, InviteToken, Role};
 use undertone_sip::sdp::Description;
 use undertone_sip::user_agent::{FlowId, SessionId};
 use undertone_sip::wire::{NameAddr, Request, reason_phrase};
@@ -163,6 +163,8 @@ impl<R: RngCore> Phone<R> {
         let minutes = [minute, minute.saturating_sub(1), minute.saturating_add(1)];
         let tokens: Vec<_> = self.contacts.links().iter().map(|link| InviteToken::new(*link.token.expose())).collect();
         match ring_ticket::open(&self.identity, &ticket, ring_offer, minutes, &tokens) {
+            // What nothing vouches for is worth nothing at once, and must not push out others.
+            Some(opened) if opened.voucher == Voucher::Nothing => Ok(None),
             Some(_) if !self.tickets.is_new(&ticket, now) => Err(Replayed),
             opened => Ok(opened),
         }
@@ -201,8 +203,12 @@ impl Admitted {
 /// Who rings, and as whom; `None`: nobody must notice that this phone exists.
 fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: Date) -> Option<Admitted> {
     let vouched = ticket.filter(|ticket| ticket.voucher != Voucher::Nothing);
+    let named = from.account.as_ref().and_then(|account| contacts.at(account));
     if let Some(ticket) = vouched
-        && let Some(contact) = contacts.known_by(&ticket.caller)
+        // One person may have several addresses.
+        && let Some(contact) = named
+            .filter(|contact| contact.key.pinned() == Some(&ticket.caller))
+            .or_else(|| contacts.known_by(&ticket.caller))
     {
         let is_named_so = from.hidden || from.account.as_ref() == Some(&contact.address);
         let parties = Parties::contact(Role::Responder, contact).with_ticket_of(ticket.caller);
@@ -211,6 +217,9 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
     match vouched {
         Some(OpenedTicket { voucher: Voucher::Link(index), caller }) => {
             let link = contacts.links().get(index).filter(|link| !link.is_expired(today));
+            if link.is_some() && is_known_by_another_key(contacts, &from, &caller) {
+                return Some(stranger(contacts, from, vouched));
+            }
             if let Some(link) = link {
                 let is_good = link.is_good_for(&caller, today);
                 let standing = if is_good { Standing::ByOurLink(link.id) } else { Standing::ByUsedLink(link.id) };
@@ -222,10 +231,12 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
         }
         Some(OpenedTicket { voucher: Voucher::Key, caller }) => {
             // Whoever was added by address, or is to be checked anew, has no key here that could vouch for them.
-            let unproven = from.account.as_ref().and_then(|account| contacts.at(account));
-            if let Some(contact) = unproven.filter(|contact| contact.key.pinned().is_none()) {
+            if let Some(contact) = named.filter(|contact| contact.key.pinned().is_none()) {
                 let parties = Parties::contact(Role::Responder, contact).with_ticket_of(caller);
                 return Some(Admitted { shown: contact.name.clone(), parties, used_link: None });
+            }
+            if contacts.has_public_link() && is_known_by_another_key(contacts, &from, &caller) {
+                return Some(stranger(contacts, from, vouched));
             }
             if contacts.has_public_link() {
                 let stranger = Admitted::stranger(from);
@@ -237,6 +248,12 @@ fn decide(contacts: &Contacts, from: From, ticket: Option<OpenedTicket>, today: 
         Some(OpenedTicket { voucher: Voucher::Nothing, .. }) | None => {}
     }
     contacts.strangers_may_ring().then(|| stranger(contacts, from, vouched))
+}
+
+/// Whether the caller comes from the address of a contact whose key is another one: no link makes up for that.
+fn is_known_by_another_key(contacts: &Contacts, from: &From, caller: &IdentityPublic) -> bool {
+    let contact = from.account.as_ref().and_then(|account| contacts.at(account));
+    contact.and_then(|contact| contact.key.pinned()).is_some_and(|key| key != caller)
 }
 
 /// Under the address of a contact only the contact's key will do, though nobody vouched for it yet.

@@ -14,6 +14,8 @@ pub enum Unverified {
     LinkNotGood,
     /// Another phone used the caller's link before.
     LinkUsed,
+    /// The caller's link was made for somebody else than the contact from whose address they call.
+    LinkForAnother,
     /// The caller hides their address, so their link could not be used up.
     Hidden,
 }
@@ -25,11 +27,15 @@ impl Unverified {
             Self::Skipped => "you did not compare words, so somebody may sit in between",
             Self::PublicLink => "they called by your public link; `check` compares words with them",
             Self::LinkNotGood => "their link is not or no longer good; `check` compares words with them",
+            Self::LinkForAnother => {
+                "they call from the address of another contact than the one their link was made for; `check` compares \
+                 words with them"
+            }
             Self::LinkUsed => "another phone used their link before",
             Self::Hidden => {
                 "they hide their address, so their link cannot be used: ask them to call without hiding once"
             }
         };
-        format!("{name} is not verified: {why}.")
+        format!("Not verified: {name}; {why}.")
     }
 }

@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_loud_warning_is_framed_for_people_and_a_plain_event_for_programs() {
-        let loud = Shown::Event(Event::KeyChanged { call: CallId(1), name: "Bob".into() });
+        let loud = Shown::Event(Event::KeyChanged { call: CallId(1), name: "Bob".into(), heard: false });
         let people = render(&loud, Style::People).unwrap_or_default();
         assert!(people.contains('┏') && people.contains("STOP") && people.contains(BELL), "{people}");
         let line = render(&loud, Style::Lines).unwrap_or_default();

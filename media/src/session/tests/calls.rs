@@ -131,6 +131,7 @@ fn hold_is_told_inside_the_channel_and_taken_back() {
 #[test]
 fn sound_waits_for_the_verification_and_muting_silences() {
     let mut pair = Pair::encrypted(Setup { sound: SoundGate::UntilVerified, ..OURS }, NetemConfig::new());
+    pair.b.session.open_sound();
     pair.a.say(speech(26, SECOND));
     assert!(!pair.a.session.send_dtmf('1'), "a key may be a secret");
     pair.run(2_000 * MS);
@@ -142,6 +143,23 @@ fn sound_waits_for_the_verification_and_muting_silences() {
     pair.a.session.set_muted(true);
     pair.run(2_000 * MS);
     assert!(level(&pair.b.heard[5 * SECOND..]) < 1e-3);
+}
+
+#[test]
+fn nobody_is_heard_before_the_verification_whatever_they_send() {
+    let mut pair = Pair::encrypted(Setup { sound: SoundGate::UntilVerified, ..OURS }, NetemConfig::new());
+    // The other side does not keep to it.
+    pair.a.session.open_sound();
+    pair.a.say(speech(27, SECOND));
+    assert!(pair.a.session.send_dtmf('1'));
+    pair.run(2_000 * MS);
+    assert!(pair.b.stats().playout.played_frames > 80 && pair.b.heard.iter().all(|sample| *sample == 0.0));
+    let told = |event: &Event| matches!(event, Event::FirstSound | Event::DtmfReceived(_));
+    assert!(!pair.b.events.iter().any(told));
+    pair.b.session.open_sound();
+    pair.run(2_000 * MS);
+    assert!(level(&pair.b.heard[3 * SECOND..]) > 1e-2);
+    assert_eq!(pair.b.events.iter().filter(|event| told(event)).count(), 1, "sound, and no key of before");
 }
 
 #[test]

@@ -52,7 +52,8 @@ pub enum ContactChange {
         /// Who.
         address: AccountAddress,
     },
-    /// The contact's phone has proved a key: from now on it must.
+    /// The contact's phone has proved a key: from now on it must. If it is the verified one, the token of their link has
+    /// done its service.
     Proves {
         /// Who.
         address: AccountAddress,
@@ -108,6 +109,12 @@ pub enum ContactError {
          Ask them in another way; if they have a new phone, remove the contact and add the link again"
     )]
     OtherKey,
+    /// A link shows another key than the link by which this contact was added.
+    #[error(
+        "this contact was added by a link with another key, and one of the two links may be false. Ask them in another \
+         way which one is theirs; if it is this one, remove the contact and add the link again"
+    )]
+    OtherLink,
     /// No more fit in.
     #[error("there are too many contacts or open links: remove some first")]
     Full,
@@ -120,6 +127,9 @@ pub enum ContactError {
     /// Another phone has used the link before.
     #[error("this link has been used before by another phone: somebody else may have got hold of it")]
     LinkUsed,
+    /// The link was made for somebody else than the contact who has this address.
+    #[error("this link was made for somebody else than this contact")]
+    LinkForAnother,
 }
 
 impl Contacts {
@@ -139,7 +149,7 @@ impl Contacts {
             ContactChange::Remove { address } => self.people.remove(&address).map(drop).ok_or(ContactError::Unknown),
             ContactChange::Verify { address, key, checked } => self.verify(address, key, checked, ""),
             ContactChange::CheckAnew { address } => self.check_anew(&address),
-            ContactChange::Proves { address } => self.who(&address).map(|contact| contact.proves = true),
+            ContactChange::Proves { address } => self.proves(&address),
             ContactChange::CheckFailed { address } => {
                 self.who(&address).map(|contact| contact.failed_checks = contact.failed_checks.saturating_add(1))
             }
@@ -177,17 +187,19 @@ impl Contacts {
         Ok(())
     }
 
-    /// A link is the word of the contact itself, but it never replaces a key that was verified.
+    /// A link is the word of the contact itself, but it never replaces a key that is known, except on wish.
     fn add_link(&mut self, link: ContactLink, name: &str) -> Result<(), ContactError> {
         let key = IdentityPublic::from_bytes(link.key);
         if let Some(contact) = self.people.get_mut(&link.address) {
             match contact.key {
                 Key::Verified { key: verified, .. } if verified != key => return Err(ContactError::OtherKey),
                 Key::Verified { .. } => return Err(ContactError::Exists),
+                Key::FromLink(before) if before != key => return Err(ContactError::OtherLink),
                 Key::Unknown | Key::FromLink(_) | Key::CheckAnew { .. } => {}
             }
             contact.key = Key::FromLink(key);
-            contact.token = link.token;
+            // The public link of somebody whose one-use link is known takes nothing away.
+            contact.token = link.token.or(contact.token.take());
             if !name.trim().is_empty() {
                 contact.name = shown_name(name, &link.address);
             }
@@ -215,8 +227,20 @@ impl Contacts {
             Key::FromLink(expected) if expected != key => return Err(ContactError::OtherKey),
             Key::Unknown | Key::FromLink(_) | Key::CheckAnew { .. } => contact.key = Key::Verified { key, checked },
         }
-        contact.token = None;
+        // Codes are compared without a call: the other phone does not know this one yet, and rings only for the token.
+        if checked.how != How::KeyCode {
+            contact.token = None;
+        }
         contact.proves = true;
+        Ok(())
+    }
+
+    fn proves(&mut self, address: &AccountAddress) -> Result<(), ContactError> {
+        let contact = self.who(address)?;
+        contact.proves = true;
+        if contact.key.is_verified() {
+            contact.token = None;
+        }
         Ok(())
     }
 
@@ -256,6 +280,11 @@ impl Contacts {
             return Err(ContactError::LinkExpired);
         }
         let (name, made) = (link.name.clone(), link.made);
+        // Whoever holds it is known by its name, and so cannot become somebody else who is known already.
+        let unproven = self.people.get(&address).filter(|contact| contact.key.pinned().is_none());
+        if unproven.is_some_and(|contact| contact.name.to_lowercase() != name.to_lowercase()) {
+            return Err(ContactError::LinkForAnother);
+        }
         let checked = Checked { how: How::Link { made: Some(made) }, day: today };
         self.verify(address, key, checked, &name)?;
         if let Some(link) = self.links.iter_mut().find(|link| link.id == id) {
@@ -301,6 +330,35 @@ mod tests {
         assert!(contacts.at(&bob()).unwrap().token.is_none(), "it has done its service");
         assert_eq!(contacts.apply(by_link(2)), Err(ContactError::OtherKey));
         assert_eq!(contacts.apply(by_link(1)), Err(ContactError::Exists));
+    }
+
+    #[test]
+    fn a_second_link_with_another_key_is_refused_and_a_public_one_takes_no_token_away() {
+        let mut contacts = Contacts::new();
+        contacts.apply(by_link(1)).unwrap();
+        assert_eq!(contacts.apply(by_link(2)), Err(ContactError::OtherLink));
+        assert_eq!(contacts.at(&bob()).unwrap().key, Key::FromLink(key(1)));
+        let link = ContactLink { address: bob(), key: [1; 32], token: None };
+        contacts.apply(ContactChange::AddLink { link, name: "Bobby".into() }).unwrap();
+        let contact = contacts.at(&bob()).unwrap();
+        assert!(contact.token.is_some() && contact.name == "Bobby");
+        contacts.apply(ContactChange::CheckAnew { address: bob() }).unwrap();
+        contacts.apply(by_link(2)).unwrap();
+        assert_eq!(contacts.at(&bob()).unwrap().key, Key::FromLink(key(2)), "whoever is to be checked anew");
+    }
+
+    #[test]
+    fn a_link_verifies_a_contact_without_a_key_only_under_the_name_it_was_made_for() {
+        let mut contacts = Contacts::new();
+        contacts.apply(ContactChange::GiveOut(link(7))).unwrap();
+        contacts.apply(add("Alice")).unwrap();
+        let use_link = || ContactChange::UseLink { link: LinkId(7), key: key(1), address: bob(), today: TODAY };
+        assert_eq!(contacts.apply(use_link()), Err(ContactError::LinkForAnother));
+        assert!(contacts.links()[0].used_by.is_none() && contacts.at(&bob()).unwrap().key == Key::Unknown);
+        let name = "bobby FROM the link".into();
+        contacts.apply(ContactChange::Rename { address: bob(), name }).unwrap();
+        contacts.apply(use_link()).unwrap();
+        assert!(contacts.at(&bob()).unwrap().key.is_verified());
     }
 
     #[test]
