@@ -67,6 +67,10 @@ pub enum Task {
         #[command(subcommand)]
         task: NextKeyTask,
     },
+    /// Write all accounts into a new file, also while the gateway runs; overwrites nothing
+    Backup(Backup),
+    /// Put a backup in the place of all accounts, also while the gateway runs; checks it first
+    Restore(Restore),
     /// Run the gateway until it is stopped (Ctrl-C or SIGTERM ends calls properly)
     Serve(Serve),
 }
@@ -209,6 +213,20 @@ pub enum NextKeyTask {
     },
     /// On the server, when phones have been told: put the next key in place of the present one
     Use,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Where to write it
+    pub file: PathBuf,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `backup` wrote
+    pub file: PathBuf,
 }
 
 /// Options of `serve`.
