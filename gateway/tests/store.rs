@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod program;
+mod world;
 
 use program::{Gateway, Phone, Running, assert_refused, authorization, command, register};
 use rcgen::KeyPair;
@@ -45,8 +46,8 @@ fn no_flipped_byte_changes_what_is_believed() {
     Store::open(&state(&gateway), &domain).unwrap().add(&alice, &[0x5a; 32]).unwrap();
     gateway.say(&["invite", "bob", "--no-qr"]);
     let content = |folder: &Path| {
-        let store = Store::open(folder, &domain).map_err(|error| error.to_string())?;
-        Ok::<_, String>(format!("{:?} {:?}", store.names().unwrap(), store.succession().unwrap()))
+        Store::open(folder, &domain).map_err(|error| error.to_string())?;
+        Ok::<_, String>(all_rows(&folder.join(STORE_FILE)))
     };
     let (whole, expected) = (std::fs::read(file(&gateway)).unwrap(), content(&state(&gateway)).unwrap());
     let scratch = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
@@ -108,7 +109,8 @@ fn what_is_no_whole_backup_of_this_gateway_is_not_restored() {
     gateway.say(&["backup", backup.to_str().unwrap()]);
     let (whole, before) = (std::fs::read(&backup).unwrap(), std::fs::read(file(&gateway)).unwrap());
     let refused = |given: &Path, words: &str| {
-        gateway.refused(&["restore", given.to_str().unwrap()], &format!("{} is not restored: {words}", given.display()));
+        gateway
+            .refused(&["restore", given.to_str().unwrap()], &format!("{} is not restored: {words}", given.display()));
         assert_eq!(std::fs::read(file(&gateway)).unwrap(), before);
         assert_eq!(std::fs::read_dir(state(&gateway)).unwrap().count(), 1);
     };
@@ -136,23 +138,24 @@ fn what_is_no_whole_backup_of_this_gateway_is_not_restored() {
 #[test]
 fn a_store_that_is_locked_refuses_the_change_and_calls_go_on() {
     let gateway = Gateway::new();
-    let account = gateway.add("alice");
+    let (alice, bob) = (gateway.add("alice"), gateway.add("bob"));
     let invite = gateway.json(&["invite", "alice"]);
     let running = gateway.serve(&[]);
+    let backup = gateway.folder.path().join("backup");
+    gateway.say(&["backup", backup.to_str().unwrap()]);
     let holder = rusqlite::Connection::open(file(&gateway)).unwrap();
     holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    signed_in(&running, "alice", &account);
-    gateway.refused(&["user", "add", "bob"], "is in use by another command; wait until it has finished");
-    let backup = gateway.folder.path().join("backup");
-    gateway.refused(&["restore", backup.to_str().unwrap()], "it cannot be read");
+    assert_calls_go_on(&running, &alice, &bob);
+    gateway.refused(&["user", "add", "carol"], "is in use by another command; wait until it has finished");
+    gateway.refused(&["restore", backup.to_str().unwrap()], "is in use by another command; wait until it has finished");
     let mut joining = running.connect_with(&KeyPair::generate().unwrap());
     joining.send(&with_token(&invite));
     assert!(joining.response().starts_with("SIP/2.0 5"));
-    signed_in(&running, "alice", &account);
+    assert_calls_go_on(&running, &alice, &bob);
     holder.execute_batch("ROLLBACK").unwrap();
     joining.send(&with_token(&invite).replace("z9hG4bK1", "z9hG4bK7").replace("CSeq: 1", "CSeq: 2"));
     assert!(joining.response().starts_with("SIP/2.0 200 "), "the invite was not spent");
-    gateway.add("bob");
+    gateway.add("carol");
 }
 
 #[test]
@@ -181,10 +184,10 @@ fn a_limit_on_file_sizes_refuses_the_change_in_words_and_leaves_the_store() {
 /// The state folder is a small disk of its own, in a namespace of its own, that `spoil` makes unfit for writing.
 fn refuses_the_change_and_runs_on(spoil: &str, words: &str) {
     let gateway = Gateway::new();
-    let account = gateway.add("alice");
+    let (alice, bob) = (gateway.add("alice"), gateway.add("bob"));
     let invite = gateway.json(&["invite", "alice"]);
     let before = gateway.json(&["user", "list"]);
-    assert_refused(&on_small_disk(&gateway, spoil, &["user", "add", "bob"]).output().unwrap(), words);
+    assert_refused(&on_small_disk(&gateway, spoil, &["user", "add", "carol"]).output().unwrap(), words);
     let listed: Output = on_small_disk(&gateway, spoil, &["user", "list", "--json"]).output().unwrap();
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&listed.stdout).unwrap(), before, "it is read as ever");
     let mut serving = on_small_disk(&gateway, spoil, &["serve", "--json"]);
@@ -192,11 +195,11 @@ fn refuses_the_change_and_runs_on(spoil: &str, words: &str) {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let running = Running { child, ready: serde_json::from_str(&line).unwrap() };
-    signed_in(&running, "alice", &account);
+    assert_calls_go_on(&running, &alice, &bob);
     let mut joining = running.connect_with(&KeyPair::generate().unwrap());
     joining.send(&with_token(&invite));
     assert!(joining.response().starts_with("SIP/2.0 5"));
-    signed_in(&running, "alice", &account);
+    assert_calls_go_on(&running, &alice, &bob);
 }
 
 fn on_small_disk(gateway: &Gateway, spoil: &str, arguments: &[&str]) -> Command {
@@ -216,12 +219,40 @@ fn with_program(command: &mut Command, gateway: &Gateway, arguments: &[&str]) {
     command.arg(program.get_program()).args(program.get_args());
 }
 
+/// Everything the tables say.
+fn all_rows(file: &Path) -> String {
+    let connection = rusqlite::Connection::open(file).unwrap();
+    let query = "SELECT group_concat(row, ';') FROM (
+        SELECT quote(domain)||quote(operator)||quote(serial)||quote(next_pin)||quote(next_signature) AS row FROM gateway
+        UNION SELECT 'a'||quote(name)||quote(verifier)||quote(flags) FROM account
+        UNION SELECT 'd'||quote(account)||quote(hash)||quote(added_day) FROM device
+        UNION SELECT 'i'||quote(token_hash)||quote(account)||quote(expires_day)||quote(used_by) FROM invite)";
+    connection.query_row(query, [], |row| row.get(0)).unwrap()
+}
+
+/// Alice calls bob, and his phone is asked to ring.
+fn assert_calls_go_on(running: &Running, alice: &serde_json::Value, bob: &serde_json::Value) {
+    let (mut caller, mut callee) = (signed_in(running, "alice", alice), signed_in(running, "bob", bob));
+    let sdp = String::from_utf8(world::offer(0)).unwrap();
+    caller.send(&format!(
+        "INVITE sip:bob@localhost SIP/2.0\r\nVia: SIP/2.0/TLS x.invalid;branch=z9hG4bKinvite;rport\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:alice@localhost>;tag=1\r\nTo: <sip:bob@localhost>\r\n\
+         Call-ID: fedcba9876543210\r\nCSeq: 1 INVITE\r\nContact: <sip:alice@x.invalid;transport=tls>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+        sdp.len()
+    ));
+    let asked = callee.response();
+    assert!(asked.starts_with("INVITE sip:bob@"), "{asked}");
+}
+
 /// A phone that has signed in with its password.
 fn signed_in(running: &Running, name: &str, account: &serde_json::Value) -> Phone {
     let mut phone = running.connect();
-    phone.send(&register("1", None));
+    let own = |text: String| text.replace("sip:alice@", &format!("sip:{name}@"));
+    phone.send(&own(register("1", None)));
     let challenged = phone.response();
-    phone.send(&register("2", Some(&authorization(&challenged, name, account["password"].as_str().unwrap()))));
+    let answer = authorization(&challenged, name, account["password"].as_str().unwrap());
+    phone.send(&own(register("2", Some(&answer))));
     let welcome = phone.response();
     assert!(welcome.starts_with("SIP/2.0 200 "), "{welcome}");
     phone

@@ -56,9 +56,9 @@ impl Store {
             |error: StoreError| unwritable(io::Error::other(format!("read again, it is not whole ({error})")));
         Self::open_file(temporary.to_owned(), &self.domain).map_err(unsound)?;
         out.sync_all().map_err(unwritable)?;
-        rename_over_nothing(temporary, file).map_err(|reason| match reason.kind() {
-            ErrorKind::AlreadyExists => StoreError::BackupExists { file: file.to_owned() },
-            _ => unwritable(reason),
+        rename_over_nothing(temporary, file).map_err(|reason| {
+            let is_there = reason.kind() == ErrorKind::AlreadyExists;
+            if is_there { StoreError::BackupExists { file: file.to_owned() } } else { unwritable(reason) }
         })?;
         sync_folder_of(file).map_err(unwritable)
     }
@@ -80,7 +80,7 @@ impl Store {
             wipe(leftover).map_err(unwritable)?;
         }
         let checked = copy_checked(backup, &arriving, &place, domain)
-            .and_then(|()| Ok(give_to_owner_of(&place, folder, &arriving).map_err(unwritable)?))
+            .and_then(|()| give_to_owner_of(&place, folder, &arriving).map_err(unwritable))
             .and_then(|()| replace(&place, &arriving, &leaving));
         if let Err(error) = checked {
             // The first error is the one worth reporting.
@@ -117,17 +117,22 @@ fn copy_checked(backup: &Path, arriving: &Path, place: &Path, domain: &Domain) -
     let to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(arriving);
     let mut to = to.map_err(unwritable)?;
     io::copy(&mut from, &mut to).and_then(|_| to.sync_all()).map_err(unwritable)?;
-    Store::open_file(arriving.to_owned(), domain).map(drop).map_err(|error| match error {
-        StoreError::Corrupt { .. } => refused("it is damaged".to_owned()),
-        StoreError::Foreign { .. } => refused("it is no account store".to_owned()),
-        StoreError::Version { version, .. } => {
-            refused(format!("it has version {version}, which this program cannot read"))
-        }
-        StoreError::Domain { made_for, configured, .. } => {
-            refused(format!("its accounts were made for {made_for}, but gateway.toml says {configured}"))
-        }
-        error => error,
-    })
+    Store::open_file(arriving.to_owned(), domain).map(drop).map_err(|error| why_not(&error).map_or(error, refused))
+}
+
+/// What is wrong with the backup, if it is the backup with which something is wrong.
+fn why_not(error: &StoreError) -> Option<String> {
+    if let StoreError::Corrupt { .. } = error {
+        Some("it is damaged".to_owned())
+    } else if let StoreError::Foreign { .. } = error {
+        Some("it is no account store".to_owned())
+    } else if let StoreError::Version { version, .. } = error {
+        Some(format!("it has version {version}, which this program cannot read"))
+    } else if let StoreError::Domain { made_for, configured, .. } = error {
+        Some(format!("its accounts were made for {made_for}, but gateway.toml says {configured}"))
+    } else {
+        None
+    }
 }
 
 /// Root restores for the user as whom the gateway runs.
@@ -172,14 +177,16 @@ fn hold_still(place: &Path) -> Result<Option<Connection>, StoreError> {
         connection.execute_batch("BEGIN EXCLUSIVE")?;
         Ok(connection)
     };
-    match hold() {
-        Ok(connection) => Ok(Some(connection)),
-        Err(_) if !place.exists() => Ok(None),
-        Err(error) => match StoreError::of(error, place) {
-            error @ (StoreError::Busy { .. } | StoreError::ReadOnly { .. } | StoreError::Full { .. }) => Err(error),
-            _ => Ok(None),
-        },
-    }
+    let error = match hold() {
+        Ok(connection) => return Ok(Some(connection)),
+        Err(_) if !place.exists() => return Ok(None),
+        Err(error) => StoreError::of(error, place),
+    };
+    let may_be_whole = matches!(
+        error,
+        StoreError::Busy { .. } | StoreError::ReadOnly { .. } | StoreError::Full { .. } | StoreError::NotWritten { .. }
+    );
+    if may_be_whole { Err(error) } else { Ok(None) }
 }
 
 /// Overwrites a file and removes it: what was deleted from the accounts must not come to light in it.

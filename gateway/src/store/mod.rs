@@ -71,10 +71,7 @@ impl Store {
     }
 
     fn open_file(file: PathBuf, domain: &Domain) -> Result<Self, StoreError> {
-        if let Err(reason) = std::fs::File::open(&file) {
-            let missing = reason.kind() == std::io::ErrorKind::NotFound;
-            return Err(if missing { StoreError::Missing { file } } else { StoreError::Unreadable { file, reason } });
-        }
+        std::fs::File::open(&file).map_err(|reason| unreadable(&file, reason))?;
         let mut store = Self::connect(file, domain)?;
         store.check()?;
         Ok(store)
@@ -239,11 +236,13 @@ impl Store {
 }
 
 fn identity(file: &Path) -> Result<FileIdentity, StoreError> {
-    let found = std::fs::metadata(file).map_err(|reason| match reason.kind() {
-        std::io::ErrorKind::NotFound => StoreError::Missing { file: file.to_owned() },
-        _ => StoreError::Unreadable { file: file.to_owned(), reason },
-    })?;
+    let found = std::fs::metadata(file).map_err(|reason| unreadable(file, reason))?;
     Ok((found.dev(), found.ino()))
+}
+
+fn unreadable(file: &Path, reason: std::io::Error) -> StoreError {
+    let (file, is_missing) = (file.to_owned(), reason.kind() == std::io::ErrorKind::NotFound);
+    if is_missing { StoreError::Missing { file } } else { StoreError::Unreadable { file, reason } }
 }
 
 fn is_replaced(file: &Path, opened: FileIdentity) -> Result<bool, StoreError> {

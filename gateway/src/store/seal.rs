@@ -83,3 +83,40 @@ fn add(sum: &mut Context, value: ValueRef<'_>) {
     sum.update(&(bytes.len() as u64).to_be_bytes());
     sum.update(bytes);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::core::accounts::AccountName;
+    use crate::store::{Store, StoreError};
+
+    #[test]
+    fn what_was_not_written_by_a_change_is_not_believed_and_no_later_change_seals_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let domain = "gw.example".parse().unwrap();
+        let mut store = Store::create(folder.path(), &domain).unwrap();
+        let name = |text| AccountName::parse(text).unwrap();
+        store.add(&name("alice"), &[1; 32]).unwrap();
+        for damage in [
+            "UPDATE account SET verifier = zeroblob(32)",
+            "UPDATE account SET verifier = NULL",
+            "UPDATE account SET name = 'alicf'",
+            "DELETE FROM account",
+            "INSERT INTO invite VALUES (zeroblob(32), 'alice', 1, NULL)",
+            "UPDATE gateway SET serial = 1",
+            "CREATE TABLE other (x)",
+            "DELETE FROM seal",
+            "DROP TABLE seal",
+        ] {
+            store.connection.execute_batch(&format!("SAVEPOINT damage; {damage}")).unwrap();
+            assert!(!holds(&store.connection).unwrap(), "{damage}");
+            store.connection.execute_batch("ROLLBACK TO damage; RELEASE damage").unwrap();
+            assert!(holds(&store.connection).unwrap(), "{damage}");
+        }
+        store.connection.execute_batch("UPDATE account SET flags = 1").unwrap();
+        assert!(matches!(store.add(&name("bob"), &[2; 32]), Err(StoreError::Corrupt { .. })));
+        assert!(matches!(store.accounts(), Err(StoreError::Corrupt { .. })));
+        assert!(matches!(Store::open(folder.path(), &domain), Err(StoreError::Corrupt { .. })));
+    }
+}

@@ -27,6 +27,8 @@ pub fn states(folder: &Path, command: &Command) -> Vec<Files> {
     let mut shell = Command::new("sh");
     shell.args(["-c", "read go; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // The loop below waits for it, as its tracer.
+    #[allow(clippy::zombie_processes)]
     let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let main = Pid::from_raw(child.id() as i32);
     ptrace::attach(main).unwrap();
