@@ -78,6 +78,7 @@ fn a_killed_restore_leaves_the_old_or_the_new_state_and_the_next_one_tidies_up()
     let gateway = furnished();
     let backup = gateway.folder.path().join("backup");
     gateway.say(&["backup", backup.to_str().unwrap()]);
+    gateway.add("zoe");
     let removal = prefixes::states(&state(&gateway), &command(&gateway.config(), &["user", "remove", "alice"]));
     let restore = ["restore", backup.to_str().unwrap()];
     let before = prefixes::read(&state(&gateway));
@@ -104,6 +105,11 @@ fn a_killed_restore_leaves_the_old_or_the_new_state_and_the_next_one_tidies_up()
     let states_of_damaged = prefixes::states(&state(&gateway), &command(&gateway.config(), &restore));
     assert_old_or_new(&states_of_damaged, "restore over a damaged store");
     assert_eq!(content(states_of_damaged.last().unwrap()), content(states.last().unwrap()));
+    // Nor is the journal of a store that is lost.
+    prefixes::write(&state(&gateway), &Files::from([(format!("{STORE_FILE}-journal"), journal(&removal))]));
+    gateway.say(&restore);
+    assert_eq!(content(&prefixes::read(&state(&gateway))), content(states.last().unwrap()));
+    assert_eq!(prefixes::read(&state(&gateway)).len(), 1);
 }
 
 #[test]
@@ -196,10 +202,9 @@ fn content(files: &Files) -> Result<String, String> {
     Ok(content)
 }
 
-/// The longest journal any of them has.
+/// The journal that undoes the whole change: the last there is before it is done.
 fn journal(states: &[Files]) -> Vec<u8> {
-    let of_any = states.iter().flat_map(|files| files.iter().filter(|(name, _)| name.ends_with("-journal")));
-    of_any.map(|(_, content)| content.clone()).max_by_key(Vec::len).unwrap()
+    states.iter().rev().find_map(|files| files.get(&format!("{STORE_FILE}-journal"))).unwrap().clone()
 }
 
 /// A gateway whose alice has a password, a device, and two open invites.
