@@ -200,9 +200,10 @@ fn an_operators_key_is_written_where_it_is_wanted_and_never_over_anything() {
 fn a_gateway_set_up_before_gets_an_operators_key_once() {
     let gateway = Gateway::new();
     gateway.refused(&["operator-key", "new"], "--replace");
-    let forget = "UPDATE gateway SET operator = NULL";
+    // As the second version left it, which had no seal.
+    let forget = "UPDATE gateway SET operator = NULL; DROP TABLE seal; PRAGMA user_version = 2;";
     let store = rusqlite::Connection::open(gateway.folder.path().join("state/accounts.sqlite")).unwrap();
-    store.execute(forget, []).unwrap();
+    store.execute_batch(forget).unwrap();
     drop(store);
     gateway.refused(&["invite", "dave"], "operator-key new` first");
     assert_eq!(gateway.json(&["user", "list"])["accounts"], serde_json::json!([]), "no account was made");

@@ -92,7 +92,7 @@ fn a_device_signs_in_without_a_word_about_itself() {
 fn a_device_that_is_not_known_is_final_and_says_what_to_do() {
     let refused = Event::NotConnected { why: Trouble::DeviceNotAllowed, retry_in_s: None };
     assert!(refused.sentence().contains("this device is no longer allowed on this account: ask for a new link"));
-    for (status, reason) in [(403, "This device is not known for this account"), (403, ""), (401, ""), (404, "")] {
+    for (status, reason) in [(403, "This device is not known for this account"), (401, ""), (404, "")] {
         let mut line = Line::of_device();
         line.open();
         line.refuse(status, reason);
@@ -100,6 +100,11 @@ fn a_device_that_is_not_known_is_final_and_says_what_to_do() {
         line.run_for(Duration::from_secs(3600));
         assert_eq!(line.opened.len(), 1, "{status} {reason}: not tried again");
     }
+    let mut line = Line::of_device();
+    line.open();
+    line.refuse(403, "A reason of its own");
+    line.run_for(Duration::from_secs(3600));
+    assert!(line.opened.len() > 1, "a refusal that says nothing of the device does not end it");
 }
 
 #[test]

@@ -68,6 +68,10 @@ pub enum Task {
         #[command(subcommand)]
         task: NextKeyTask,
     },
+    /// Write all accounts into a new file, also while the gateway runs; overwrites nothing
+    Backup(Backup),
+    /// Put a backup in the place of all accounts, also while the gateway runs; checks it first
+    Restore(Restore),
     /// Try to break out of the gateway's confinement and tell how each attempt ends
     Doctor(Doctor),
     /// Run the gateway until it is stopped (Ctrl-C or SIGTERM ends calls properly)
@@ -223,6 +227,20 @@ pub struct Doctor {
     /// Make this one attempt in this process
     #[arg(long, hide = true)]
     pub attempt: Option<Attempt>,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Where to write it
+    pub file: PathBuf,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `backup` wrote
+    pub file: PathBuf,
 }
 
 /// Options of `serve`.

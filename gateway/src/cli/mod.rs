@@ -1,6 +1,7 @@
 //! The operator's commands: what they are called, what they print, how they fail (exit code 2, one sentence).
 
 pub mod arguments;
+mod backup;
 mod certificate;
 mod device;
 mod doctor;
@@ -13,6 +14,7 @@ mod operator_key;
 mod password;
 mod pin;
 mod qr;
+mod restore;
 mod self_signed;
 mod serve;
 mod user;
@@ -46,6 +48,8 @@ fn run_task(arguments: &Arguments) -> Result<(), Failure> {
         Task::Certificate { task } => certificate::run(arguments, task),
         Task::OperatorKey { task } => operator_key::run(arguments, task),
         Task::NextKey { task } => next_key::run(arguments, task),
+        Task::Backup(wanted) => backup::run(arguments, wanted),
+        Task::Restore(wanted) => restore::run(arguments, wanted),
         Task::Doctor(wanted) => doctor::run(arguments, wanted),
         Task::Serve(wanted) => serve::run(arguments, wanted),
     }

@@ -10,7 +10,7 @@ use super::{Store, StoreError};
 use crate::core::accounts::AccountName;
 use crate::core::errand::{NotListed, RedeemRefusal, TooManyInvites};
 use crate::core::{Day, DeviceHash, TokenHash};
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 /// Devices an account may have: as many as can be signed in at once.
 pub const MAX_DEVICES: u32 = 10;
@@ -165,20 +165,6 @@ impl Store {
         let query = "SELECT 1 FROM account WHERE name = ?1";
         let found = self.connection.query_row(query, [account.as_str()], |_| Ok(())).optional();
         Ok(found.map_err(|error| self.cause(error))?.is_some())
-    }
-
-    /// One change, whole or not at all.
-    pub(super) fn change<T>(
-        &mut self,
-        act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let file = &self.file;
-        // Immediate: what is read before writing cannot be changed by somebody else in between.
-        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let change = change.map_err(|error| StoreError::of(error, file))?;
-        let result = act(&change).map_err(|error| StoreError::of(error, file))?;
-        change.commit().map_err(|error| StoreError::of(error, file))?;
-        Ok(result)
     }
 }
 

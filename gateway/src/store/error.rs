@@ -54,10 +54,43 @@ pub enum StoreError {
         file: PathBuf,
     },
     /// The content makes no sense.
-    #[error("the account store {} is damaged; put back a copy, or move it away and make the accounts anew", file.display())]
+    #[error("the account store {} is damaged; put a backup back with `undertone-gateway restore FILE`, or move it away and make the accounts anew", file.display())]
     Corrupt {
         /// The file.
         file: PathBuf,
+    },
+    /// The disk does not take what is written.
+    #[error(
+        "the account store {} could not be written ({reason}); check the disk, its quota and the limit on file sizes, then try again",
+        file.display()
+    )]
+    NotWritten {
+        /// The file.
+        file: PathBuf,
+        /// SQLite's words.
+        reason: rusqlite::Error,
+    },
+    /// Asked to write a backup over something.
+    #[error("{} is there already and is not overwritten; choose another file for the backup", file.display())]
+    BackupExists {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The backup's file cannot be written.
+    #[error("cannot write the backup {}: {reason}; choose another file, on a disk with room", file.display())]
+    BackupUnwritable {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        reason: io::Error,
+    },
+    /// A backup that cannot take the store's place.
+    #[error("{} is not restored: {why}; nothing has changed, give another backup", file.display())]
+    NotRestored {
+        /// The file given.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// A database, but none of ours.
     #[error("{} belongs to another program or was never finished; move it away and run `undertone-gateway init`", file.display())]
@@ -130,7 +163,15 @@ impl StoreError {
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Self::ReadOnly { file },
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Corrupt { file },
             Some(ErrorCode::DiskFull) => Self::Full { file },
+            Some(ErrorCode::SystemIoFailure) if is_write(&error) => Self::NotWritten { file, reason: error },
             _ => Self::Database { file, reason: error },
         }
     }
+}
+
+/// Whether it was a write that failed, with anything but a full disk.
+fn is_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_WRITE};
+    let writes = [SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC, SQLITE_IOERR_TRUNCATE, SQLITE_IOERR_DIR_FSYNC];
+    error.sqlite_error().is_some_and(|error| writes.contains(&error.extended_code))
 }

@@ -1,13 +1,19 @@
 //! The account store: one SQLite file that holds names, verifiers, devices' hashes, invites, the operator's public key,
 //! and nothing else.
 //!
+//! ```text
+//! open ─▶ is it ours? its version? ─▶ structure whole (integrity_check) ─▶ migrate ─▶ seal holds ─▶ our domain
+//! change ─▶ right to write ─▶ still the file in place? ─▶ seal holds ─▶ act ─▶ seal anew ─▶ commit
+//! ```
 //! Deleted rows are overwritten in the file (`secure_delete`), the journal is rolled back and removed, every
 //! change is on the disk before the command returns (`synchronous = FULL`). The operator's commands and the running
 //! gateway open the same file; [`AccountWatch`] notices changes by `PRAGMA data_version`.
 
+mod backup;
 mod devices;
 mod error;
 mod schema;
+mod seal;
 mod succession;
 mod watch;
 
@@ -17,10 +23,10 @@ pub use watch::{AccountWatch, WATCH_INTERVAL};
 
 use crate::core::DeviceHash;
 use crate::core::accounts::{AccountName, Accounts, Verifier};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use schema::{APPLICATION_ID, SCHEMA_VERSION};
 use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use undertone_config::Domain;
@@ -36,7 +42,13 @@ const BUSY_WAIT: Duration = Duration::from_secs(5);
 pub struct Store {
     connection: Connection,
     file: PathBuf,
+    domain: Domain,
+    /// Which file was opened: a restored one takes its place and its name.
+    identity: FileIdentity,
 }
+
+/// Device and inode. They are not given to another file while this one is open.
+type FileIdentity = (u64, u64);
 
 impl Store {
     /// Makes the store of a new gateway, or opens it if it is there.
@@ -47,53 +59,42 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unwritable)?;
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).map_err(unwritable)?;
         }
-        let mut store = Self::connect(file)?;
+        let mut store = Self::connect(file, domain)?;
         schema::lay_out(&mut store.connection, domain).map_err(|error| store.cause(error))?;
-        store.migrate()?;
-        store.check(domain)?;
+        store.check()?;
         Ok(store)
     }
 
-    /// Opens the store of a gateway that has one.
+    /// Opens the store of a gateway that has one, and checks all of it.
     pub fn open(folder: &Path, domain: &Domain) -> Result<Self, StoreError> {
-        let file = folder.join(STORE_FILE);
-        if let Err(reason) = std::fs::File::open(&file) {
-            let missing = reason.kind() == std::io::ErrorKind::NotFound;
-            return Err(if missing { StoreError::Missing { file } } else { StoreError::Unreadable { file, reason } });
-        }
-        let mut store = Self::connect(file)?;
-        store.migrate()?;
-        store.check(domain)?;
+        Self::open_file(folder.join(STORE_FILE), domain)
+    }
+
+    fn open_file(file: PathBuf, domain: &Domain) -> Result<Self, StoreError> {
+        std::fs::File::open(&file).map_err(|reason| unreadable(&file, reason))?;
+        let mut store = Self::connect(file, domain)?;
+        store.check()?;
         Ok(store)
     }
 
     /// Adds an account with a password.
     pub fn add(&mut self, name: &AccountName, verifier: &[u8; 32]) -> Result<(), StoreError> {
-        let added = self
-            .connection
-            .execute(
-                "INSERT INTO account (name, verifier) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                params![name.as_str(), verifier],
-            )
-            .map_err(|error| self.cause(error))?;
+        let insert = "INSERT INTO account (name, verifier) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let added = self.change(|change| change.execute(insert, params![name.as_str(), verifier]))?;
         if added == 0 { Err(StoreError::Exists { name: name.as_str().to_owned() }) } else { Ok(()) }
     }
 
     /// Gives an account that is there a password, in place of an earlier one.
     pub fn set_verifier(&mut self, name: &AccountName, verifier: &[u8; 32]) -> Result<(), StoreError> {
-        let changed = self
-            .connection
-            .execute("UPDATE account SET verifier = ?2 WHERE name = ?1", params![name.as_str(), verifier])
-            .map_err(|error| self.cause(error))?;
+        let update = "UPDATE account SET verifier = ?2 WHERE name = ?1";
+        let changed = self.change(|change| change.execute(update, params![name.as_str(), verifier]))?;
         if changed == 0 { Err(StoreError::Unknown { name: name.as_str().to_owned() }) } else { Ok(()) }
     }
 
     /// Removes an account; a running gateway closes its connections within [`WATCH_INTERVAL`].
     pub fn remove(&mut self, name: &AccountName) -> Result<(), StoreError> {
-        let removed = self
-            .connection
-            .execute("DELETE FROM account WHERE name = ?1", params![name.as_str()])
-            .map_err(|error| self.cause(error))?;
+        let delete = "DELETE FROM account WHERE name = ?1";
+        let removed = self.change(|change| change.execute(delete, params![name.as_str()]))?;
         if removed == 0 { Err(StoreError::Unknown { name: name.as_str().to_owned() }) } else { Ok(()) }
     }
 
@@ -109,6 +110,7 @@ impl Store {
     pub fn accounts(&self) -> Result<Accounts, StoreError> {
         // One transaction: an account and its devices are of one moment.
         let snapshot = self.connection.unchecked_transaction().map_err(|error| self.cause(error))?;
+        self.check_seal()?;
         let mut accounts = Accounts::new();
         let mut query = snapshot.prepare("SELECT name, verifier FROM account").map_err(|error| self.cause(error))?;
         let mut rows = query.query([]).map_err(|error| self.cause(error))?;
@@ -136,10 +138,40 @@ impl Store {
         schema::pragma(&self.connection, "data_version").map_err(|error| self.cause(error))
     }
 
-    fn connect(file: PathBuf) -> Result<Self, StoreError> {
+    /// Opens the file anew if another one has been put in its place; true if so.
+    pub fn follow(&mut self) -> Result<bool, StoreError> {
+        if !is_replaced(&self.file, self.identity)? {
+            return Ok(false);
+        }
+        *self = Self::open_file(self.file.clone(), &self.domain)?;
+        Ok(true)
+    }
+
+    /// One change, whole or not at all.
+    fn change<T>(&mut self, act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.follow()?;
+        let file = &self.file;
+        let cause = |error| StoreError::of(error, file);
+        // Immediate: what is read before writing cannot be changed by somebody else in between.
+        let change = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(cause)?;
+        // It waited for a `restore` to finish: what is written here would be lost.
+        if is_replaced(file, self.identity)? {
+            return Err(StoreError::Busy { file: file.clone() });
+        }
+        if !seal::holds(&change).map_err(cause)? {
+            return Err(StoreError::Corrupt { file: file.clone() });
+        }
+        let result = act(&change).map_err(cause)?;
+        seal::renew(&change).map_err(cause)?;
+        change.commit().map_err(cause)?;
+        Ok(result)
+    }
+
+    fn connect(file: PathBuf, domain: &Domain) -> Result<Self, StoreError> {
+        let identity = identity(&file)?;
         let opened = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE);
         let connection = opened.map_err(|error| StoreError::of(error, &file))?;
-        let store = Self { connection, file };
+        let store = Self { connection, file, domain: domain.clone(), identity };
         store.set_up().map_err(|error| store.cause(error))?;
         Ok(store)
     }
@@ -152,27 +184,43 @@ impl Store {
         )
     }
 
-    fn migrate(&mut self) -> Result<(), StoreError> {
-        schema::migrate(&mut self.connection).map_err(|error| StoreError::of(error, &self.file))
-    }
-
-    fn check(&self, domain: &Domain) -> Result<(), StoreError> {
-        if schema::pragma(&self.connection, "application_id").map_err(|error| self.cause(error))? != APPLICATION_ID {
+    /// Everything that can be wrong with a file, before anything in it is believed.
+    fn check(&mut self) -> Result<(), StoreError> {
+        let pragma = |name| schema::pragma(&self.connection, name).map_err(|error| self.cause(error));
+        if pragma("application_id")? != APPLICATION_ID {
             return Err(StoreError::Foreign { file: self.file.clone() });
         }
-        let version = schema::pragma(&self.connection, "user_version").map_err(|error| self.cause(error))?;
-        if version != SCHEMA_VERSION {
+        let version = pragma("user_version")?;
+        if !(1..=SCHEMA_VERSION).contains(&version) {
             return Err(StoreError::Version { file: self.file.clone(), version });
         }
+        let check = "PRAGMA integrity_check(1)";
+        let verdict = self.connection.query_row(check, [], |row| row.get::<_, String>(0));
+        if verdict.map_err(|error| self.cause(error))? != "ok" {
+            return Err(StoreError::Corrupt { file: self.file.clone() });
+        }
+        schema::migrate(&mut self.connection).map_err(|error| StoreError::of(error, &self.file))?;
+        let snapshot = self.connection.unchecked_transaction().map_err(|error| self.cause(error))?;
+        self.check_seal()?;
+        self.check_domain()?;
+        snapshot.commit().map_err(|error| self.cause(error))
+    }
+
+    fn check_seal(&self) -> Result<(), StoreError> {
+        let holds = seal::holds(&self.connection).map_err(|error| self.cause(error))?;
+        if holds { Ok(()) } else { Err(StoreError::Corrupt { file: self.file.clone() }) }
+    }
+
+    fn check_domain(&self) -> Result<(), StoreError> {
         let made_for: Option<String> = self
             .connection
             .query_row("SELECT domain FROM gateway", [], |row| row.get(0))
             .optional()
             .map_err(|error| self.cause(error))?;
         match made_for {
-            Some(made_for) if made_for == domain.as_str() => Ok(()),
+            Some(made_for) if made_for == self.domain.as_str() => Ok(()),
             Some(made_for) => {
-                Err(StoreError::Domain { file: self.file.clone(), made_for, configured: domain.to_string() })
+                Err(StoreError::Domain { file: self.file.clone(), made_for, configured: self.domain.to_string() })
             }
             None => Err(StoreError::Corrupt { file: self.file.clone() }),
         }
@@ -185,6 +233,20 @@ impl Store {
     fn cause(&self, error: rusqlite::Error) -> StoreError {
         StoreError::of(error, &self.file)
     }
+}
+
+fn identity(file: &Path) -> Result<FileIdentity, StoreError> {
+    let found = std::fs::metadata(file).map_err(|reason| unreadable(file, reason))?;
+    Ok((found.dev(), found.ino()))
+}
+
+fn unreadable(file: &Path, reason: std::io::Error) -> StoreError {
+    let (file, is_missing) = (file.to_owned(), reason.kind() == std::io::ErrorKind::NotFound);
+    if is_missing { StoreError::Missing { file } } else { StoreError::Unreadable { file, reason } }
+}
+
+fn is_replaced(file: &Path, opened: FileIdentity) -> Result<bool, StoreError> {
+    Ok(identity(file)? != opened)
 }
 
 impl std::fmt::Debug for Store {
@@ -280,9 +342,9 @@ mod tests {
 
         let (folder, store) = fresh();
         let state = folder.path().join("state");
-        store.connection.pragma_update(None, "user_version", 3).unwrap();
-        says(&state, "version 3");
-        store.connection.pragma_update(None, "user_version", 2).unwrap();
+        store.connection.pragma_update(None, "user_version", 4).unwrap();
+        says(&state, "version 4");
+        store.connection.pragma_update(None, "user_version", SCHEMA_VERSION).unwrap();
         let error = Store::open(&state, &"other.example".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("gw.example") && error.contains("other.example"), "{error}");
     }

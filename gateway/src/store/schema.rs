@@ -3,6 +3,7 @@
 //! Nothing finer than a day is kept, nor anything that tells who invited whom: an invite names the account it opens,
 //! the hash of its token, its last day, and the device that used it.
 
+use super::seal;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use undertone_config::Domain;
 
@@ -10,7 +11,7 @@ use undertone_config::Domain;
 pub(super) const APPLICATION_ID: i64 = 0x556e_746e;
 
 /// The layout this program reads and writes (`user_version`).
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 
 /// Without a verifier an account has no password.
 const ACCOUNT: &str = "
@@ -51,25 +52,29 @@ pub(super) fn lay_out(connection: &mut Connection, domain: &Domain) -> rusqlite:
     }
     let change = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     if change.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
-        for part in [GATEWAY, SUCCESSION, ACCOUNT, DEVICES_AND_INVITES] {
+        for part in [GATEWAY, SUCCESSION, ACCOUNT, DEVICES_AND_INVITES, seal::SEAL] {
             change.execute_batch(part)?;
         }
         change.execute("INSERT INTO gateway (domain) VALUES (?1)", params![domain.as_str()])?;
         change.pragma_update(None, "application_id", APPLICATION_ID)?;
         change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        seal::renew(&change)?;
     }
     change.commit()
 }
 
-/// Brings a store of version 1 up to this one, in one transaction: a crash leaves the one or the other.
+/// Brings an older store up to this version, in one transaction: a crash leaves the one or the other.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    if pragma(connection, "application_id")? != APPLICATION_ID || pragma(connection, "user_version")? != 1 {
+    if pragma(connection, "user_version")? == SCHEMA_VERSION {
         return Ok(());
     }
     let change = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     // Another command may have been first.
     if pragma(&change, "user_version")? == 1 {
         from_1_to_2(&change)?;
+    }
+    if pragma(&change, "user_version")? == 2 {
+        from_2_to_3(&change)?;
     }
     change.commit()
 }
@@ -80,7 +85,13 @@ fn from_1_to_2(change: &Transaction<'_>) -> rusqlite::Result<()> {
     change.execute_batch("INSERT INTO account SELECT name, verifier, flags FROM account_1; DROP TABLE account_1;")?;
     change.execute_batch(DEVICES_AND_INVITES)?;
     change.execute_batch(SUCCESSION)?;
-    change.pragma_update(None, "user_version", SCHEMA_VERSION)
+    change.pragma_update(None, "user_version", 2)
+}
+
+fn from_2_to_3(change: &Transaction<'_>) -> rusqlite::Result<()> {
+    change.execute_batch(seal::SEAL)?;
+    change.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    seal::renew(change)
 }
 
 pub(super) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {

@@ -26,6 +26,9 @@ impl AccountWatch {
 
     /// Everything the gateway needs of the store, if another process has changed it since the last look.
     pub fn look(&mut self) -> Result<Option<(Accounts, Succession)>, StoreError> {
+        if self.store.follow()? {
+            self.seen = None;
+        }
         let version = self.store.data_version()?;
         if self.seen == Some(version) {
             return Ok(None);
